@@ -1,0 +1,140 @@
+"""The database driver, as the rest of the house sees it.
+
+Statements run on a `Connection`; a `Database` hands connections out and wraps transactions.
+Failures of the connection are told apart by what is known afterwards: nothing was written
+(`Unavailable`), or nobody knows (`OutcomeUnknown`, after an error during COMMIT).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import psycopg_pool
+from psycopg import errors as pg_errors
+
+from emberkeep.base.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+# A statement that ran into one of these wrote nothing, and the same call may succeed next time.
+_TRY_AGAIN = (
+    pg_errors.SerializationFailure,
+    pg_errors.DeadlockDetected,
+    pg_errors.LockNotAvailable,
+)
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database did not answer; nothing was written."""
+
+    code = "service.database_unavailable"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke while COMMIT was under way: written or not, nobody knows. Read back."""
+
+    code = "service.outcome_unknown"
+
+
+def is_worth_retrying(error: BaseException) -> bool:
+    """Say whether the statement failed without effect and for a passing reason."""
+    return isinstance(error, _TRY_AGAIN)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Say whether `error` means that the connection is gone, rather than that SQL was refused."""
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and not (
+        isinstance(error, psycopg.OperationalError)
+        and error.sqlstate is not None
+        and not error.sqlstate.startswith(("08", "57P"))
+    )
+
+
+async def connect(dsn: str, *, application: str = "emberkeep") -> Connection:
+    """Open one connection in autocommit mode whose session reads and prints in UTC.
+
+    :raises DatabaseUnavailable: when the server cannot be reached
+    """
+    try:
+        return await psycopg.AsyncConnection.connect(
+            dsn,
+            autocommit=True,
+            application_name=application,
+            prepare_threshold=1,
+            options="-c timezone=UTC",
+        )
+    except psycopg.OperationalError as e:
+        raise DatabaseUnavailable("the database cannot be reached") from e
+
+
+@dataclasses.dataclass(slots=True)
+class Database:
+    """The pool of one process, and where it connects to."""
+
+    dsn: str
+    pool: psycopg_pool.AsyncConnectionPool[Connection]
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection in autocommit mode.
+
+        :raises DatabaseUnavailable: when none can be had in time
+        """
+        try:
+            async with self.pool.connection() as conn:
+                yield conn
+        except psycopg_pool.PoolTimeout as e:
+            raise DatabaseUnavailable("no database connection became free in time") from e
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction that ends with the block.
+
+        :raises OutcomeUnknown: when the connection breaks while COMMIT is under way
+        :raises DatabaseUnavailable: when it breaks before
+        """
+        async with self.connection() as conn, transaction(conn):
+            yield conn
+
+
+@contextlib.asynccontextmanager
+async def transaction(conn: Connection) -> AsyncIterator[None]:
+    """Run the block in a transaction of `conn`; the errors are those of `Database.transaction`."""
+    is_committing = False
+    try:
+        async with conn.transaction():
+            yield
+            is_committing = True
+    except psycopg.Error as e:
+        if not is_connection_lost(e):
+            raise
+        if is_committing:
+            raise OutcomeUnknown("the reply to COMMIT was lost") from e
+        raise DatabaseUnavailable("the database connection was lost") from e
+
+
+@contextlib.asynccontextmanager
+async def open_database(dsn: str, *, connections: int) -> AsyncIterator[Database]:
+    """Open a pool of at most `connections` for the length of the block."""
+    pool = psycopg_pool.AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=connections,
+        kwargs={
+            "autocommit": True,
+            "application_name": "emberkeep",
+            "prepare_threshold": 1,
+            "options": "-c timezone=UTC",
+        },
+        check=psycopg_pool.AsyncConnectionPool.check_connection,
+        timeout=10.0,
+        open=False,
+    )
+    async with pool:
+        yield Database(dsn=dsn, pool=pool)
