@@ -68,18 +68,26 @@ class Grace(Noun, frozen=True, kw_only=True):
     window_days: int
 
 
-class PlateauCap(Noun, frozen=True, kw_only=True):
+class StreakModel(Noun, frozen=True):
+    """The parameters of one way to count a streak; `rules/streak_models.py` says how it counts.
+
+    The set is open: a new model is one subclass and one registered function. The name of the
+    subclass is the `type` of the policy document.
+    """
+
+
+class PlateauCap(StreakModel, frozen=True, kw_only=True):
     """The day stops at `plateau_day`, from where on the multiplier holds."""
 
     plateau_day: int
     plateau_multiplier: int
 
 
-class WeeklyCycleReset(Noun, frozen=True, kw_only=True):
+class WeeklyCycleReset(StreakModel, frozen=True, kw_only=True):
     """Days count from 1 to 7 and begin again."""
 
 
-class DecayCurve(Noun, frozen=True, kw_only=True):
+class DecayCurve(StreakModel, frozen=True, kw_only=True):
     """A missed day costs a share of the streak instead of all of it."""
 
     decay_percent: int
@@ -94,7 +102,7 @@ class Tier(Noun, frozen=True, kw_only=True):
     bonus_multiplier: int
 
 
-class TieredSeasonalReset(Noun, frozen=True, kw_only=True):
+class TieredSeasonalReset(StreakModel, frozen=True, kw_only=True):
     """Multipliers by tier; a season's end starts the streak over."""
 
     tiers: tuple[Tier, ...]
@@ -108,19 +116,10 @@ class Milestone(Noun, frozen=True, kw_only=True):
     reward_value: str
 
 
-class MilestoneMetaReward(Noun, frozen=True, kw_only=True):
+class MilestoneMetaReward(StreakModel, frozen=True, kw_only=True):
     """Rewards beside XP on certain days."""
 
     milestones: tuple[Milestone, ...]
-
-
-StreakModel = (
-    PlateauCap
-    | WeeklyCycleReset
-    | DecayCurve
-    | TieredSeasonalReset
-    | MilestoneMetaReward
-)
 
 
 class CurveRow(Noun, frozen=True, kw_only=True):
@@ -148,8 +147,11 @@ class Preview(Noun, frozen=True, kw_only=True):
     default_segment: SegmentKey | None = None
 
 
-class Policy(Noun, frozen=True, kw_only=True):
-    """A valid policy document. Multipliers and `decay_percent` are scaled by `SCALE`."""
+class Policy(Noun, frozen=True, kw_only=True, cache_hash=True):
+    """A valid policy document. Multipliers and `decay_percent` are scaled by `SCALE`.
+
+    The hash is kept because the claim path looks up what it prepared for a policy by its value.
+    """
 
     policy_key: PolicyKey
     display_name: str
@@ -260,6 +262,18 @@ class TimeZoneUnknown(Invalid):
     """Not a canonical Area/Location name of the tz database."""
 
     code = "xp.time_zone_unknown"
+
+
+class InstantOutOfRange(Invalid):
+    """No reward day is kept for this instant: it lies at the very edge of the calendar."""
+
+    code = "xp.instant_out_of_range"
+
+
+class UtcOffsetInvalid(Invalid):
+    """Not an offset from UTC: 24 hours or more."""
+
+    code = "xp.utc_offset_invalid"
 
 
 class PlayerUnknown(NotFound):
