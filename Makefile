@@ -1,0 +1,71 @@
+# Everything a developer runs. `make run` and `make test` are the two that matter on a fresh machine:
+# they need python3 >= 3.11, git and a package index, nothing else.
+
+PYTHON ?= python3
+# Passed on to the command: make run ARGS=--once, make test ARGS="tests/rules -x".
+ARGS ?=
+
+BIN := .venv/bin
+UV_VERSION := 0.13.8
+SOURCES := src tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench faults soak format lock clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: .venv/.runtime ## Replay the examples through the real claim path, then serve on port 8080.
+	$(BIN)/emberkeep demo $(ARGS)
+
+test: .venv/.dev ## Run every test; the tests start their own PostgreSQL.
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/.dev ## Run what CI runs: format, lint, types, layers, SQL, spelling, tests.
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --processes 2 src
+	$(BIN)/emberkeep migrate lint
+	$(BIN)/codespell
+	$(BIN)/deptry src
+	$(BIN)/pytest $(ARGS)
+
+bench: .venv/.dev ## Measure claims per second next to the same rows written in bulk.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: .venv/.dev ## Kill servers, cut connections and lose replies; `verify` must stay clean.
+	$(BIN)/pytest tests/faults $(ARGS)
+
+soak: .venv/.dev ## The same for hours.
+	$(BIN)/pytest tests/faults -m soak --timeout 0 $(ARGS)
+
+format: .venv/.dev ## Rewrite the sources in the house's format.
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/sqlfluff fix --processes 2 src
+
+lock: .venv/.uv ## Resolve the dependencies anew into uv.lock.
+	$(BIN)/uv lock $(ARGS)
+
+clean: ## Remove what the other targets made, but no data.
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache site dist
+
+# The stamps make a warm run skip the installation. uv only translates the lock; pip downloads, so
+# that the machine's own pip settings (index, proxy, certificates) are honoured.
+.venv/.uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.runtime: .venv/.uv pyproject.toml uv.lock
+	$(BIN)/uv export --quiet --frozen --no-emit-project --no-default-groups \
+		| $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	$(BIN)/uv export --quiet --frozen --no-emit-project --all-groups \
+		| $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
+	@touch $@
