@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 from collections.abc import Mapping
-from typing import Final, NewType
+from typing import Annotated, Final, NewType
 
 import msgspec
 
@@ -23,6 +23,28 @@ SeasonId = NewType("SeasonId", str)
 
 SCALE: Final = 10_000
 """Multipliers are whole ten-thousandths: 1.5 is 15_000. XP never meets a binary float."""
+
+# What a policy document may hold is said once, on the fields: `rules/document.py` reads documents
+# by these bounds and finds in `extra` what they cannot say.
+_MAX_INT4: Final = 2**31 - 1
+_SCALED: Final = {"is_scaled": True}
+_MAX_MULTIPLIER: Final = 10_000 * SCALE - 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MAX_INT4)]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1, le=_MAX_INT4)]
+Multiplier = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MULTIPLIER, extra=_SCALED)]
+PositiveMultiplier = Annotated[int, msgspec.Meta(ge=1, le=_MAX_MULTIPLIER, extra=_SCALED)]
+BoostMultiplier = Annotated[int, msgspec.Meta(ge=SCALE, le=_MAX_MULTIPLIER, extra=_SCALED)]
+Share = Annotated[int, msgspec.Meta(ge=0, le=SCALE, extra=_SCALED)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_SLUG: Final = msgspec.Meta(
+    pattern="^[a-z0-9]+(-[a-z0-9]+)*$",
+    max_length=64,
+    extra={"must": "be a lower-case slug, such as daily-login, of at most 64 characters"},
+)
+Currency = Annotated[
+    str, msgspec.Meta(pattern="^[A-Z]{2,8}$", extra={"must": "be 2 to 8 capital letters"})
+]
 
 
 class AnchorStrategy(enum.StrEnum):
@@ -55,17 +77,17 @@ class Noun(msgspec.Struct, frozen=True):
 class ClaimWindow(Noun, frozen=True, kw_only=True):
     """When a reward day begins, and for how long it can be claimed."""
 
-    start_minutes: int
-    duration_hours: int
+    start_minutes: Annotated[int, msgspec.Meta(ge=0, le=1439)]
+    duration_hours: Annotated[int, msgspec.Meta(ge=1, le=24)]
     anchor_strategy: AnchorStrategy
-    min_cooldown_hours: int | None = None
+    min_cooldown_hours: Annotated[int, msgspec.Meta(ge=1, le=24)] | None = None
 
 
 class Grace(Noun, frozen=True, kw_only=True):
     """How many missed days are forgiven, in all and at one time."""
 
-    allowed_misses: int
-    window_days: int
+    allowed_misses: Count
+    window_days: Count
 
 
 class StreakModel(Noun, frozen=True):
@@ -79,8 +101,8 @@ class StreakModel(Noun, frozen=True):
 class PlateauCap(StreakModel, frozen=True, kw_only=True):
     """The day stops at `plateau_day`, from where on the multiplier holds."""
 
-    plateau_day: int
-    plateau_multiplier: int
+    plateau_day: PositiveCount
+    plateau_multiplier: PositiveMultiplier
 
 
 class WeeklyCycleReset(StreakModel, frozen=True, kw_only=True):
@@ -90,52 +112,57 @@ class WeeklyCycleReset(StreakModel, frozen=True, kw_only=True):
 class DecayCurve(StreakModel, frozen=True, kw_only=True):
     """A missed day costs a share of the streak instead of all of it."""
 
-    decay_percent: int
-    grace_day: int
+    decay_percent: Share
+    grace_day: Count
 
 
 class Tier(Noun, frozen=True, kw_only=True):
     """The days from `start_day` to `end_day`, both included."""
 
-    start_day: int
-    end_day: int
-    bonus_multiplier: int
+    start_day: PositiveCount
+    end_day: PositiveCount
+    bonus_multiplier: PositiveMultiplier
 
 
 class TieredSeasonalReset(StreakModel, frozen=True, kw_only=True):
     """Multipliers by tier; a season's end starts the streak over."""
 
-    tiers: tuple[Tier, ...]
+    tiers: Annotated[tuple[Tier, ...], msgspec.Meta(max_length=1000)]
 
 
 class Milestone(Noun, frozen=True, kw_only=True):
     """What reaching `day` unlocks, once in a player's life per policy key."""
 
-    day: int
-    reward_type: str
-    reward_value: str
+    day: PositiveCount
+    reward_type: Name
+    reward_value: Name
 
 
 class MilestoneMetaReward(StreakModel, frozen=True, kw_only=True):
     """Rewards beside XP on certain days."""
 
-    milestones: tuple[Milestone, ...]
+    milestones: Annotated[tuple[Milestone, ...], msgspec.Meta(max_length=1000)]
 
 
 class CurveRow(Noun, frozen=True, kw_only=True):
     """What the streak day `day_index + 1`, and those up to the next row, pay."""
 
-    day_index: int
-    multiplier: int
-    additive_bonus_xp: int
+    day_index: Count
+    multiplier: Multiplier
+    additive_bonus_xp: Count
     cap_next_day: bool = False
 
 
-class SeasonalBoost(Noun, frozen=True, kw_only=True):
+class SeasonalBoost(
+    Noun,
+    frozen=True,
+    kw_only=True,
+    rename={"start_at": "start_utc", "end_at": "end_utc"},
+):
     """A multiplier for claims in [start_at, end_at)."""
 
-    label: str
-    multiplier: int
+    label: Name
+    multiplier: BoostMultiplier
     start_at: datetime.datetime
     end_at: datetime.datetime
 
@@ -143,8 +170,8 @@ class SeasonalBoost(Noun, frozen=True, kw_only=True):
 class Preview(Noun, frozen=True, kw_only=True):
     """What a preview of this policy shows when it is not told otherwise."""
 
-    sample_window_days: int = 14
-    default_segment: SegmentKey | None = None
+    sample_window_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 14
+    default_segment: Annotated[SegmentKey, msgspec.Meta(min_length=1, max_length=64)] | None = None
 
 
 class Policy(Noun, frozen=True, kw_only=True, cache_hash=True):
@@ -153,16 +180,16 @@ class Policy(Noun, frozen=True, kw_only=True, cache_hash=True):
     The hash is kept because the claim path looks up what it prepared for a policy by its value.
     """
 
-    policy_key: PolicyKey
-    display_name: str
-    description: str
-    base_xp_amount: int
-    currency: str
+    policy_key: Annotated[PolicyKey, _SLUG]
+    display_name: Name
+    description: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    base_xp_amount: PositiveCount
+    currency: Currency
     claim_window: ClaimWindow
     grace: Grace
     streak_model: StreakModel
-    streak_curve: tuple[CurveRow, ...]
-    seasonal_boosts: tuple[SeasonalBoost, ...] = ()
+    streak_curve: Annotated[tuple[CurveRow, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    seasonal_boosts: Annotated[tuple[SeasonalBoost, ...], msgspec.Meta(max_length=1000)] = ()
     preview: Preview = Preview()
 
 
@@ -250,6 +277,98 @@ class Balance(Noun, frozen=True, kw_only=True):
     lifetime: int = 0
     seasonal: int = 0
     season_id: SeasonId | None = None
+
+
+class PlayerState(Noun, frozen=True, kw_only=True):
+    """Everything that a claim of one player is decided from."""
+
+    user_id: UserId
+    player_id: PlayerId
+    reward_tz: str
+    next_reward_tz: str | None = None
+    next_reward_tz_at: datetime.datetime | None = None
+    segment_key: SegmentKey | None = None
+    streak: StreakState
+    balance: Balance
+
+
+class ClaimRequest(Noun, frozen=True, kw_only=True):
+    """A player's wish to be paid for the reward day that holds `at`.
+
+    `now` decides which policy is in force; it is `at` except where a history is replayed. A
+    replayed claim may carry its own `utc_offset_minutes` instead of the player's zone.
+    """
+
+    player_id: PlayerId
+    policy_key: PolicyKey
+    at: datetime.datetime
+    now: datetime.datetime
+    utc_offset_minutes: int | None = None
+
+
+class StreakFigures(Noun, frozen=True, kw_only=True):
+    """The streak as a receipt shows it."""
+
+    current: int
+    longest: int
+    grace_used: int
+
+
+class BalanceFigures(Noun, frozen=True, kw_only=True):
+    """The balance right after the claim."""
+
+    current: int
+    lifetime: int
+    seasonal: int
+
+
+class Explanation(Noun, frozen=True, kw_only=True):
+    """Why a claim paid what it paid: every factor, and what happened to the streak."""
+
+    streak: StreakChange
+    missed_days: int
+    base_xp_amount: int
+    curve_day_index: int
+    curve_multiplier: str
+    model_multiplier: str
+    boost_label: str | None
+    boost_multiplier: str
+    additive_bonus_xp: int
+    season_id: SeasonId | None
+
+
+class Award(Noun, frozen=True, kw_only=True):
+    """What one claim came to. It never changes, so every retry shows the same figures."""
+
+    receipt_id: str
+    reward_day: datetime.date
+    claimed_at: datetime.datetime
+    xp_awarded: int
+    streak: StreakFigures
+    policy_key: PolicyKey
+    policy_version: int
+    segment: SegmentKey | None
+    milestones: tuple[Milestone, ...]
+    balance: BalanceFigures
+    explain: Explanation
+
+
+class Receipt(Noun, frozen=True, kw_only=True):
+    """The answer to a claim."""
+
+    status: ClaimStatus
+    receipt_id: str
+    player_id: PlayerId
+    reward_day_id: datetime.date
+    xp_awarded: int
+    streak: StreakFigures
+    policy_key: PolicyKey
+    policy_version: int
+    segment: SegmentKey | None
+    milestones: tuple[Milestone, ...]
+    balance: BalanceFigures
+    next_boundary_at: datetime.datetime
+    explain: Explanation
 
 
 class PolicyInvalid(Invalid):

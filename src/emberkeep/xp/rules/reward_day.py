@@ -23,6 +23,7 @@ from emberkeep.xp.model import (
     TimeZoneUnknown,
     UtcOffsetInvalid,
 )
+from emberkeep.xp.rules.document import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ _DAY: Final = datetime.timedelta(days=1)
 _SECOND: Final = datetime.timedelta(seconds=1)
 _WHOLE_DAY_HOURS: Final = 24
 _MINUTES_OF_A_DAY: Final = 1440
-_SHOWN_CHARACTERS: Final = 40
 
 # Two days from either end of the calendar every date that is looked at exists, in every zone.
 _EARLIEST: Final = datetime.datetime(1, 1, 4, tzinfo=_UTC)
@@ -52,9 +52,8 @@ def check_time_zone(name: str) -> str:
     """
     if name in clock.canonical_zones():
         return name
-    shown = ascii(name[:_SHOWN_CHARACTERS]) + ("…" if len(name) > _SHOWN_CHARACTERS else "")
     message, use = _explain_refusal(name)
-    raise TimeZoneUnknown(f"{shown} {message}", [FieldError("time_zone", message)], use=use)
+    raise TimeZoneUnknown(f"'{show(name)}' {message}", [FieldError("time_zone", message)], use=use)
 
 
 def _explain_refusal(name: str) -> tuple[str, str | None]:

@@ -7,11 +7,13 @@ plain count of days. The engine in `streak.py`, the pay table in `pay.py` and th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import (
     SCALE,
     DecayCurve,
@@ -22,9 +24,10 @@ from emberkeep.xp.model import (
     TieredSeasonalReset,
     WeeklyCycleReset,
 )
+from emberkeep.xp.rules import document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
 P = TypeVar("P", bound=StreakModel)
 
@@ -48,14 +51,22 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     milestones: Mapping[int, Milestone] = _NO_MILESTONES
 
 
+Check = Callable[[Any, str], Iterable[FieldError]]
+"""What must hold between the fields of parameters, for `document.Reader`: (parameters, path)."""
+
 _conducts: dict[type[StreakModel], Callable[[Any], Conduct]] = {}
+_checks: dict[type[StreakModel], Check] = {}
 
 
-def registers(parameters: type[P]) -> Callable[[Callable[[P], Conduct]], Callable[[P], Conduct]]:
+def registers(
+    parameters: type[P], *, check: Check | None = None
+) -> Callable[[Callable[[P], Conduct]], Callable[[P], Conduct]]:
     """Register the decorated function for the model whose parameters have this type."""
 
     def register(find: Callable[[P], Conduct]) -> Callable[[P], Conduct]:
         _conducts[parameters] = find
+        if check is not None:
+            _checks[parameters] = check
         return find
 
     return register
@@ -64,6 +75,11 @@ def registers(parameters: type[P]) -> Callable[[Callable[[P], Conduct]], Callabl
 def parameter_types() -> Mapping[str, type[StreakModel]]:
     """Return the parameter type of every registered model, by the name in policy documents."""
     return {parameters.__name__: parameters for parameters in _conducts}
+
+
+def parameter_checks() -> Mapping[type[StreakModel], Check]:
+    """Return what must hold between the fields of the parameters, by their type."""
+    return _checks
 
 
 def find_conduct(parameters: StreakModel) -> Conduct:
@@ -106,7 +122,19 @@ def _decay(streak: int, missed_days: int, decay_percent: int) -> int:
     return max(1, streak)
 
 
-@registers(TieredSeasonalReset)
+def _check_tiers(parameters: Any, path: str) -> Iterator[FieldError]:
+    spans: list[tuple[int, int, int]] = []
+    for index, tier in enumerate(parameters.tiers or ()):
+        if tier.start_day is None or tier.end_day is None:
+            continue
+        if tier.start_day > tier.end_day:
+            yield FieldError(f"{path}.tiers[{index}].end_day", "must not be before start_day")
+        spans.append((tier.start_day, tier.end_day + 1, index))
+    for index, other in document.find_overlaps(spans):
+        yield FieldError(f"{path}.tiers[{index}]", f"overlaps tiers[{other}]")
+
+
+@registers(TieredSeasonalReset, check=_check_tiers)
 def _tiered_seasonal_reset(parameters: TieredSeasonalReset) -> Conduct:
     # A day between two tiers multiplies by 1; the next tier's own entry replaces it where they touch.
     multipliers = {1: SCALE}
@@ -116,6 +144,14 @@ def _tiered_seasonal_reset(parameters: TieredSeasonalReset) -> Conduct:
     return Conduct(multipliers=tuple(sorted(multipliers.items())), restarts_with_season=True)
 
 
-@registers(MilestoneMetaReward)
+def _check_milestones(parameters: Any, path: str) -> Iterator[FieldError]:
+    seen: set[int] = set()
+    for index, milestone in enumerate(parameters.milestones or ()):
+        if milestone.day is not None and milestone.day in seen:
+            yield FieldError(f"{path}.milestones[{index}].day", "has a milestone already")
+        seen.add(milestone.day)
+
+
+@registers(MilestoneMetaReward, check=_check_milestones)
 def _milestone_meta_reward(parameters: MilestoneMetaReward) -> Conduct:
     return Conduct(milestones={milestone.day: milestone for milestone in parameters.milestones})
