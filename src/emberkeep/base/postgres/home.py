@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from emberkeep.base.postgres.model import SOCKET_PORT, EmbeddedServer, PostgresUnavailable
+from emberkeep.base.postgres.model import SOCKET_NAME, EmbeddedServer, PostgresUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -155,7 +155,7 @@ def _cannot_use(path: Path, why: object) -> PostgresUnavailable:
 
 def fits_socket(directory: Path) -> bool:
     """Say whether a socket in `directory` has a path that the kernel and libpq both take."""
-    longest = directory / f".s.PGSQL.{SOCKET_PORT}.lock"
+    longest = directory / f"{SOCKET_NAME}.lock"
     # libpq reads a comma as the start of a second host.
     return len(os.fsencode(longest)) <= _MAX_SOCKET_PATH_BYTES and "," not in str(directory)
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from emberkeep.base.postgres import home as homes
 from emberkeep.base.postgres.binaries import find_binaries
 from emberkeep.base.postgres.home import Home, open_home
-from emberkeep.base.postgres.model import SOCKET_PORT, EmbeddedServer, PostgresUnavailable
+from emberkeep.base.postgres.model import SOCKET_NAME, EmbeddedServer, PostgresUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -85,7 +85,7 @@ def _is_supervised(home: Home) -> bool:
 def _is_listening(server: EmbeddedServer) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(str(server.socket_dir / f".s.PGSQL.{SOCKET_PORT}"))
+            probe.connect(str(server.socket_dir / SOCKET_NAME))
         except OSError:
             return False
     return True

@@ -14,6 +14,7 @@ SUPERUSER = "postgres"
 
 # No TCP port is opened; the number only names the socket file.
 SOCKET_PORT = 5432
+SOCKET_NAME = f".s.PGSQL.{SOCKET_PORT}"
 
 
 class PostgresUnavailable(Unavailable):

@@ -153,6 +153,8 @@ class _Supervisor:
         finally:
             self.cluster.home.forget_server()
             stop_server(process)
+            with contextlib.suppress(OSError):
+                socket_dir.rmdir()  # The temporary directory should not fill up with them.
             self._note(f"PostgreSQL has ended with exit code {process.returncode}")
 
     def _announce(self, pid: int, socket_dir: Path) -> None:
@@ -167,7 +169,7 @@ class _Supervisor:
         """Say whether no lease is held now and none was for a while; if so, keep it locked."""
         deadline = time.monotonic() + _IDLE_S
         while homes.try_lock(self.lease, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self.is_told_to_stop():
                 return True
             fcntl.flock(self.lease, fcntl.LOCK_UN)
             time.sleep(_POLL_S)
