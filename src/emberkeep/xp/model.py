@@ -209,7 +209,7 @@ class PolicyVersion(Noun, frozen=True, kw_only=True):
 class Season(Noun, frozen=True, kw_only=True):
     """The reward days from `start_date` to `end_date`, both included."""
 
-    season_id: SeasonId
+    season_id: Annotated[SeasonId, msgspec.Meta(min_length=1, max_length=64)]
     start_date: datetime.date
     end_date: datetime.date
 
@@ -375,6 +375,12 @@ class PolicyInvalid(Invalid):
     """The policy document breaks one or more rules; `errors` names all of them."""
 
     code = "xp.policy_invalid"
+
+
+class HistoryInvalid(Invalid):
+    """The reward days or seasons cannot be read, or are not in order."""
+
+    code = "xp.history_invalid"
 
 
 class TimeZoneUnknown(Invalid):

@@ -28,6 +28,7 @@ ROOT: Final = "$"
 
 _SCALE_DIGITS: Final = 4
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,8})(?:\.([0-9]{1,4}))?", re.ASCII)
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INSTANT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt](?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})",
@@ -196,6 +197,8 @@ class Reader:
                     return _read_bool(raw)
                 case inspect.DateTimeType():
                     return _read_instant(raw)
+                case inspect.DateType():
+                    return _read_day(raw)
                 case _:
                     raise AssertionError(f"no document has fields of this type: {kind}")
         except ValueError as e:
@@ -310,6 +313,15 @@ def _read_instant(raw: object) -> datetime.datetime:
         except (ValueError, OverflowError):
             pass  # A date that no calendar has, or one beyond its last year.
     raise ValueError("must be an RFC 3339 instant with an offset, such as 2026-12-20T00:00:00Z")
+
+
+def _read_day(raw: object) -> datetime.date:
+    if isinstance(raw, str) and _DAY.fullmatch(raw):
+        try:
+            return datetime.date.fromisoformat(raw)
+        except ValueError:
+            pass  # The 30th of February.
+    raise ValueError("must be a day, such as 2026-01-31")
 
 
 def render(

@@ -20,6 +20,7 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import document, streak_models
 from emberkeep.xp.rules.document import Incomplete, Reader
+from emberkeep.xp.rules.document import format_scaled as format_scaled
 from emberkeep.xp.rules.pay import list_pays
 
 if TYPE_CHECKING:
