@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,30 @@ def find_all_binaries() -> list[Binaries]:
 with_every_binaries = pytest.mark.parametrize(
     "bin_dir", [pytest.param(b.bin_dir, id=b.version) for b in find_all_binaries()]
 )
+
+
+@pytest.fixture(scope="module")
+def made_clusters() -> dict[Path | None, Path]:
+    """What `data_dir` has made so far, by the binaries that made it."""
+    return {}
+
+
+@pytest.fixture
+def data_dir(
+    request: pytest.FixtureRequest,
+    server_dir: Path,
+    made_clusters: dict[Path | None, Path],
+) -> Path:
+    """A data directory that has a cluster already: a copy, because initdb takes its time."""
+    bin_dir = request.getfixturevalue("bin_dir") if "bin_dir" in request.fixturenames else None
+    if bin_dir not in made_clusters:
+        with run_embedded(data_dir=server_dir / "made", bin_dir=bin_dir) as server:
+            end_server(server)
+        made = Path(tempfile.mkdtemp(dir=server_dir.parent)) / "made"
+        made_clusters[bin_dir] = (server_dir / "made").rename(made)
+    copy = server_dir / "d"
+    subprocess.run(["cp", "-a", made_clusters[bin_dir], copy], check=True)
+    return copy
 
 
 class Client:
@@ -171,11 +196,11 @@ def read_notes(server: EmbeddedServer) -> list[str]:
 
 
 @with_every_binaries
-def test_data_outlive_the_server(server_dir: Path, bin_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as first:
+def test_data_outlive_the_server(data_dir: Path, bin_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as first:
         write_note(first, "kept")
         end_server(first)
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as second:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as second:
         assert second.pid != first.pid
         assert read_notes(second) == ["kept"]
 
@@ -189,33 +214,33 @@ def test_clients_that_race_share_one_server(server_dir: Path, bin_dir: Path) -> 
     assert len(servers) == 1
 
 
-def test_a_server_stays_for_the_client_that_is_left(server_dir: Path) -> None:
+def test_a_server_stays_for_the_client_that_is_left(data_dir: Path) -> None:
     with (
-        started_client(data_dir=server_dir / "d") as (first, server),
-        started_client(data_dir=server_dir / "d") as (_, same),
+        started_client(data_dir=data_dir) as (first, server),
+        started_client(data_dir=data_dir) as (_, same),
     ):
         first.kill()
         time.sleep(IDLE_S)
         assert same == server
         write_note(server, "still open")
-        assert is_running(server_dir / "d")
+        assert is_running(data_dir)
 
 
-def test_a_client_that_comes_while_the_server_stops_gets_the_next_one(server_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d") as first:
+def test_a_client_that_comes_while_the_server_stops_gets_the_next_one(data_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir) as first:
         write_note(first, "kept")
         os.kill(supervisor_of(first), signal.SIGTERM)
-        with run_embedded(data_dir=server_dir / "d") as second:
+        with run_embedded(data_dir=data_dir) as second:
             assert read_notes(second) == ["kept"]
 
 
-def test_ctrl_c_reaches_the_client_only(server_dir: Path) -> None:
-    with started_client(data_dir=server_dir / "d") as (client, _):
+def test_ctrl_c_reaches_the_client_only(data_dir: Path) -> None:
+    with started_client(data_dir=data_dir) as (client, _):
         os.killpg(client.process.pid, signal.SIGINT)
         assert client.read_line() == "still there"
 
 
-def test_it_is_durable_and_closed_to_the_network_and_takes_options(server_dir: Path) -> None:
+def test_it_is_durable_and_closed_to_the_network_and_takes_options(data_dir: Path) -> None:
     options = {"shared_buffers": "16MB", "application_name": "a = b"}
     expected = options | {
         "fsync": "on",
@@ -225,7 +250,7 @@ def test_it_is_durable_and_closed_to_the_network_and_takes_options(server_dir: P
         "server_encoding": "UTF8",
     }
     with (
-        run_embedded(data_dir=server_dir / "d", options=options) as server,
+        run_embedded(data_dir=data_dir, options=options) as server,
         psycopg.connect(server.dsn) as conn,
     ):
         shown = conn.execute(
@@ -251,59 +276,57 @@ def test_clients_that_race_for_a_database_create_it_once(postgres_server: Embedd
 
 
 @with_every_binaries
-def test_no_server_is_left_when_its_last_client_is_killed(server_dir: Path, bin_dir: Path) -> None:
-    with started_client(data_dir=server_dir / "d", bin_dir=bin_dir) as (client, server):
+def test_no_server_is_left_when_its_last_client_is_killed(data_dir: Path, bin_dir: Path) -> None:
+    with started_client(data_dir=data_dir, bin_dir=bin_dir) as (client, server):
         write_note(server, "kept")
         client.kill()
-        await_end(server_dir / "d")
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as after:
+        await_end(data_dir)
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as after:
         assert read_notes(after) == ["kept"]
 
 
 @only_linux
 @with_every_binaries
-def test_a_server_ends_with_its_supervisor(server_dir: Path, bin_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as server:
+def test_a_server_ends_with_its_supervisor(data_dir: Path, bin_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as server:
         write_note(server, "kept")
         kill_hard(supervisor_of(server))
         await_truth(lambda: is_dead(server.pid))
 
 
-def test_after_the_supervisor_is_killed_the_next_client_starts_anew(server_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d") as server:
+def test_after_the_supervisor_is_killed_the_next_client_starts_anew(data_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir) as server:
         write_note(server, "kept")
         kill_hard(supervisor_of(server))
-        with run_embedded(data_dir=server_dir / "d") as after:
+        with run_embedded(data_dir=data_dir) as after:
             assert after.pid != server.pid
             assert read_notes(after) == ["kept"]
 
 
 @with_every_binaries
-def test_a_killed_server_comes_back_for_the_clients_it_had(server_dir: Path, bin_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as server:
+def test_a_killed_server_comes_back_for_the_clients_it_had(data_dir: Path, bin_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as server:
         write_note(server, "kept")
         kill_hard(server.pid)
-        with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as after:
+        with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as after:
             assert after.pid != server.pid
             assert after.dsn == server.dsn
             assert read_notes(server) == ["kept"]
 
 
 @with_every_binaries
-def test_what_was_committed_outlives_the_death_of_everybody(
-    server_dir: Path, bin_dir: Path
-) -> None:
-    with started_client(data_dir=server_dir / "d", bin_dir=bin_dir) as (client, server):
+def test_what_was_committed_outlives_the_death_of_everybody(data_dir: Path, bin_dir: Path) -> None:
+    with started_client(data_dir=data_dir, bin_dir=bin_dir) as (client, server):
         supervisor = supervisor_of(server)
         write_note(server, "kept")
         for pid in (supervisor, server.pid, client.process.pid):
             kill_hard(pid)
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as after:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as after:
         assert read_notes(after) == ["kept"]
 
 
-def test_a_backend_that_outlives_its_postmaster_does_not_stand_in_the_way(server_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d") as server:
+def test_a_backend_that_outlives_its_postmaster_does_not_stand_in_the_way(data_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir) as server:
         write_note(server, "kept")
         with psycopg.connect(server.dsn) as conn:
             # A stopped process does not notice that its postmaster is gone.
@@ -311,9 +334,9 @@ def test_a_backend_that_outlives_its_postmaster_does_not_stand_in_the_way(server
             backend = psutil.Process(conn.info.backend_pid)
             kill_hard(supervisor_of(server))
             kill_hard(server.pid)
-            await_truth(lambda: list_server_processes(server_dir / "d") == [backend.pid])
+            await_truth(lambda: list_server_processes(data_dir) == [backend.pid])
             with concurrent.futures.ThreadPoolExecutor() as pool:
-                after = pool.submit(read_through_new_client, server_dir / "d")
+                after = pool.submit(read_through_new_client, data_dir)
                 time.sleep(0.5)
                 assert not after.done()
                 backend.resume()
@@ -337,8 +360,7 @@ def test_initdb_that_was_killed_leaves_nothing_behind(server_dir: Path) -> None:
     assert not list(data_dir.glob("initdb-*"))
 
 
-def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_feared(server_dir: Path) -> None:
-    data_dir = server_dir / "d"
+def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_feared(data_dir: Path) -> None:
     with run_embedded(data_dir=data_dir) as server:
         write_note(server, "kept")
         owner = (data_dir / "pg").stat()
@@ -357,8 +379,7 @@ def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_feared(server_dir: Pa
             stranger.kill()
 
 
-def test_a_server_that_somebody_started_by_hand_is_left_alone(server_dir: Path) -> None:
-    data_dir = server_dir / "d"
+def test_a_server_that_somebody_started_by_hand_is_left_alone(data_dir: Path) -> None:
     with run_embedded(data_dir=data_dir) as server:
         owner = (data_dir / "pg").stat()
     await_end(data_dir)
@@ -466,8 +487,8 @@ def test_a_user_s_data_are_where_the_desktop_standard_says(
 
 @only_root
 @with_every_binaries
-def test_root_runs_the_server_as_a_lesser_user(server_dir: Path, bin_dir: Path) -> None:
-    with run_embedded(data_dir=server_dir / "d", bin_dir=bin_dir) as server:
+def test_root_runs_the_server_as_a_lesser_user(data_dir: Path, bin_dir: Path) -> None:
+    with run_embedded(data_dir=data_dir, bin_dir=bin_dir) as server:
         process = psutil.Process(server.pid)
         assert 0 not in (*process.uids(), *process.gids())
         assert psutil.Process(supervisor_of(server)).uids().effective == 0
@@ -596,11 +617,11 @@ def test_data_of_another_version_are_refused_with_both_versions(server_dir: Path
 # Complaints
 
 
-def test_a_server_that_does_not_start_says_why_and_spoils_nothing(server_dir: Path) -> None:
+def test_a_server_that_does_not_start_says_why_and_spoils_nothing(data_dir: Path) -> None:
     with (
         pytest.raises(PostgresUnavailable, match='invalid value for parameter "shared_buffers"'),
-        run_embedded(data_dir=server_dir / "d", options={"shared_buffers": "lots"}),
+        run_embedded(data_dir=data_dir, options={"shared_buffers": "lots"}),
     ):
         pass
-    with run_embedded(data_dir=server_dir / "d") as server:
+    with run_embedded(data_dir=data_dir) as server:
         write_note(server, "usable")
