@@ -18,7 +18,7 @@ from psycopg import errors as pg_errors
 from emberkeep.base.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -56,6 +56,11 @@ def is_connection_lost(error: BaseException) -> bool:
     )
 
 
+# A batch is an array whose length says nothing about the plan: every statement reaches its rows by
+# an index, one by one. Planning anew for each array would cost more than the work itself.
+_OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan"
+
+
 async def connect(dsn: str, *, application: str = "emberkeep") -> Connection:
     """Open one connection in autocommit mode whose session reads and prints in UTC.
 
@@ -67,7 +72,7 @@ async def connect(dsn: str, *, application: str = "emberkeep") -> Connection:
             autocommit=True,
             application_name=application,
             prepare_threshold=1,
-            options="-c timezone=UTC",
+            options=_OPTIONS,
         )
     except psycopg.OperationalError as e:
         raise DatabaseUnavailable("the database cannot be reached") from e
@@ -81,7 +86,7 @@ class Database:
     pool: psycopg_pool.AsyncConnectionPool[Connection]
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """Lend a connection in autocommit mode.
 
         :raises DatabaseUnavailable: when none can be had in time
@@ -93,7 +98,7 @@ class Database:
             raise DatabaseUnavailable("no database connection became free in time") from e
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncGenerator[Connection]:
         """Lend a connection inside a transaction that ends with the block.
 
         :raises OutcomeUnknown: when the connection breaks while COMMIT is under way
@@ -104,7 +109,7 @@ class Database:
 
 
 @contextlib.asynccontextmanager
-async def transaction(conn: Connection) -> AsyncIterator[None]:
+async def transaction(conn: Connection) -> AsyncGenerator[None]:
     """Run the block in a transaction of `conn`; the errors are those of `Database.transaction`."""
     is_committing = False
     try:
@@ -120,9 +125,27 @@ async def transaction(conn: Connection) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def open_database(dsn: str, *, connections: int) -> AsyncIterator[Database]:
+async def atomically(conn: Connection) -> AsyncGenerator[None]:
+    """Send the block's statements in one round trip, to be written together or not at all.
+
+    A pipeline of an autocommit connection is one implicit transaction: it commits where the block
+    ends, and no BEGIN or COMMIT travels. The block must not read an answer.
+
+    :raises OutcomeUnknown: when the connection breaks: the commit is part of the same round trip
+    """
+    try:
+        async with conn.pipeline():
+            yield
+    except psycopg.Error as e:
+        if not is_connection_lost(e):
+            raise
+        raise OutcomeUnknown("the connection was lost while writing") from e
+
+
+@contextlib.asynccontextmanager
+async def open_database(dsn: str, *, connections: int) -> AsyncGenerator[Database]:
     """Open a pool of at most `connections` for the length of the block."""
-    pool = psycopg_pool.AsyncConnectionPool(
+    pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
         dsn,
         min_size=1,
         max_size=connections,
@@ -130,7 +153,7 @@ async def open_database(dsn: str, *, connections: int) -> AsyncIterator[Database
             "autocommit": True,
             "application_name": "emberkeep",
             "prepare_threshold": 1,
-            "options": "-c timezone=UTC",
+            "options": _OPTIONS,
         },
         check=psycopg_pool.AsyncConnectionPool.check_connection,
         timeout=10.0,

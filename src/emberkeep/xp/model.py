@@ -243,7 +243,7 @@ class StreakChange(enum.StrEnum):
 class Step(Noun, frozen=True, kw_only=True):
     """What one claim does to a streak, and what it pays.
 
-    `multiplier_ppt` is curve × model × boost in parts per 10¹² (three factors of `SCALE`).
+    `multiplier_ppt` is curve times model times boost, in parts per 10**12 (`SCALE` cubed).
     """
 
     state: StreakState

@@ -2,6 +2,7 @@
 -- Takes back V001: the store, with what is in it
 -------------------------------------------------------------------------------
 
+drop function ${schema}.append_to_streams(text [], text [], int [], text [], text [], timestamptz);
 drop table ${schema}.subscriptions;
 drop table ${schema}.events;
 drop table ${schema}.event_streams;

@@ -83,6 +83,100 @@ before update or delete or truncate on ${schema}.events
 for each statement execute function ${schema}.refuse_change();
 
 -------------------------------------------------------------------------------
+-- Append
+-------------------------------------------------------------------------------
+
+-- Locks the streams in order of their names, so that two appends never wait for each other.
+create function ${schema}.append_to_streams(
+    stream_ids text [],
+    event_types text [],
+    event_versions int [],
+    data text [],
+    metadata text [],
+    appended_at timestamptz
+) returns bigint
+language plpgsql
+as $$
+declare
+    appended bigint;
+begin
+    with given as (
+        select
+            event.stream_id,
+            event.event_type,
+            event.event_version,
+            event.data,
+            event.metadata,
+            event.ordinal,
+            row_number() over (partition by event.stream_id order by event.ordinal) as step,
+            count(*) over (partition by event.stream_id) as steps
+        from
+            unnest(stream_ids, event_types, event_versions, data, metadata) with ordinality
+            as event (stream_id, event_type, event_version, data, metadata, ordinal)
+    ),
+
+    moved as (
+        insert into ${schema}.event_streams as stream (
+            stream_id,
+            stream_version,
+            created_at,
+            updated_at
+        )
+        select
+            given.stream_id,
+            given.steps,
+            appended_at,
+            appended_at
+        from given
+        where given.step = 1
+        order by given.stream_id
+        on conflict on constraint pk_event_streams do update
+            set
+                stream_version = stream.stream_version + excluded.stream_version,
+                updated_at = excluded.updated_at
+            where stream.deleted_at is null
+        returning stream.stream_id, stream.stream_version
+    ),
+
+    facts as (
+        insert into ${schema}.events (
+            stream_id,
+            stream_version,
+            event_type,
+            event_version,
+            data,
+            metadata,
+            created_at
+        )
+        select
+            given.stream_id,
+            moved.stream_version - given.steps + given.step,
+            given.event_type,
+            given.event_version,
+            given.data::jsonb,
+            given.metadata::jsonb,
+            appended_at
+        from given
+        inner join moved on given.stream_id = moved.stream_id
+        order by given.ordinal
+        returning 1
+    )
+
+    select count(*) into appended from facts;
+
+    if appended <> cardinality(stream_ids) then
+        raise exception 'a deleted stream takes no more events'
+        using errcode = 'restrict_violation', constraint = 'event_streams_deleted';
+    end if;
+
+    return appended;
+end
+$$;
+
+comment on function ${schema}.append_to_streams(text [], text [], int [], text [], text [], timestamptz) is
+'Appends any number of events to any number of streams, in the order given, or none. Returns how many.';
+
+-------------------------------------------------------------------------------
 -- The role that runs the service appends and reads
 -------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ create table ${schema}.xp_policy_versions (
         status = 'Draft' or (effective_at is not null and published_at is not null)
     ),
     constraint xp_policy_versions_base_chk check (base_xp_amount > 0),
-    constraint xp_policy_versions_currency_chk check (currency ~ '^[A-Z]{3,8}$'),
+    constraint xp_policy_versions_currency_chk check (currency ~ '^[A-Z]{2,8}$'),
     constraint xp_policy_versions_window_chk check (
         claim_window_start_minutes between 0 and 1439
         and claim_window_duration_hours between 1 and 24

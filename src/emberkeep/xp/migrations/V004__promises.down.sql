@@ -34,6 +34,8 @@ drop trigger xp_ledger_refuse_update on ${schema}.xp_ledger;
 drop function ${schema}.refuse_delete_before_player();
 drop function ${schema}.refuse_change();
 
+drop function ${schema}.check_claims_fresh(bigint, bigint);
+
 drop trigger xp_ledger_add_to_balance on ${schema}.xp_ledger;
 drop function ${schema}.add_to_balance();
 drop trigger xp_users_create_state on ${schema}.xp_users;

@@ -160,6 +160,29 @@ comment on function ${schema}.add_to_balance() is
 'Keeps xp_balance in step with xp_ledger. A row of another season sets seasonal_xp to 0 first.';
 
 -------------------------------------------------------------------------------
+-- A claim is written only for the state it was decided from
+-------------------------------------------------------------------------------
+
+create function ${schema}.check_claims_fresh(fresh bigint, expected bigint) returns bigint
+language plpgsql
+as $$
+begin
+    if fresh <> expected then
+        raise exception '% of % players have moved on since they were read', expected - fresh, expected
+        using
+            errcode = 'serialization_failure',
+            constraint = 'xp_claims_stale',
+            hint = 'Read the players again and decide again.';
+    end if;
+
+    return fresh;
+end
+$$;
+
+comment on function ${schema}.check_claims_fresh(bigint, bigint) is
+'Fails the whole statement when some of its players were changed by somebody else meanwhile.';
+
+-------------------------------------------------------------------------------
 -- Ledger and awards are only ever added to
 -------------------------------------------------------------------------------
 

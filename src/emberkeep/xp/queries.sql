@@ -1,0 +1,300 @@
+-- XP statements. Each is called by the store function of the same name.
+
+-------------------------------------------------------------------------------
+-- Claims
+-------------------------------------------------------------------------------
+
+-- name: read_player_states
+-- One row per player that exists, in order of player, and with each the catalogue's revision.
+-- Nothing is locked: insert_claims refuses what was decided from a state that has moved on.
+select
+    player.user_id,
+    player.external_user_id,
+    player.reward_tz,
+    player.next_reward_tz,
+    player.next_reward_tz_at,
+    player.segment_key,
+    streak.current_streak,
+    streak.longest_streak,
+    streak.grace_used,
+    streak.last_reward_day_id,
+    streak.model_state::text,
+    balance.current_balance,
+    balance.lifetime_xp,
+    balance.seasonal_xp,
+    balance.season_id,
+    catalogue.revision
+from unnest(%(player_ids)b::text []) as asked (external_user_id)
+inner join xp.xp_users as player on asked.external_user_id = player.external_user_id
+inner join xp.xp_streaks as streak on player.user_id = streak.user_id
+inner join xp.xp_balance as balance on player.user_id = balance.user_id
+cross join xp.xp_catalogue as catalogue
+order by player.user_id;
+
+-- name: insert_claims
+-- Writes the awards, the ledger rows and the new streaks of a batch, or fails as a whole with
+-- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the players
+-- in their order, so that two batches never wait for each other. The ledger's trigger adds the
+-- amounts to the balances.
+with player as (
+    select
+        moved.user_id,
+        moved.current_streak,
+        moved.longest_streak,
+        moved.grace_used,
+        moved.last_reward_day_id,
+        moved.model_state::jsonb as model_state,
+        moved.updated_at
+    from
+        unnest(
+            %(user_ids)b::bigint [],
+            %(prior_reward_day_ids)b::text [],
+            %(prior_balances)b::bigint [],
+            %(prior_lifetimes)b::bigint [],
+            %(prior_seasonals)b::bigint [],
+            %(current_streaks)b::int [],
+            %(longest_streaks)b::int [],
+            %(graces_used)b::int [],
+            %(last_reward_day_ids)b::text [],
+            %(model_states)b::text [],
+            %(updated_ats)b::timestamptz []
+        ) as moved (
+            user_id,
+            prior_reward_day_id,
+            prior_balance,
+            prior_lifetime,
+            prior_seasonal,
+            current_streak,
+            longest_streak,
+            grace_used,
+            last_reward_day_id,
+            model_state,
+            updated_at
+        )
+    inner join xp.xp_balance as balance on moved.user_id = balance.user_id
+    inner join xp.xp_streaks as streak on moved.user_id = streak.user_id
+    where
+        streak.last_reward_day_id is not distinct from moved.prior_reward_day_id
+        and balance.current_balance = moved.prior_balance
+        and balance.lifetime_xp = moved.prior_lifetime
+        and balance.seasonal_xp = moved.prior_seasonal
+    order by moved.user_id
+    for no key update of balance, streak
+),
+
+streak_moved as (
+    update xp.xp_streaks as streak
+    set
+        current_streak = player.current_streak,
+        longest_streak = player.longest_streak,
+        grace_used = player.grace_used,
+        last_reward_day_id = player.last_reward_day_id,
+        model_state = player.model_state,
+        updated_at = player.updated_at
+    from player
+    where streak.user_id = player.user_id
+    returning streak.user_id
+),
+
+claim as (
+    select
+        paid.user_id,
+        paid.reward_day_id,
+        paid.xp_awarded,
+        paid.streak_day,
+        paid.policy_key,
+        paid.policy_version,
+        paid.receipt_id::uuid as receipt_id,
+        paid.season_id,
+        paid.snapshot,
+        paid.claimed_at,
+        paid.ordinal
+    from
+        unnest(
+            %(paid_user_ids)b::bigint [],
+            %(reward_day_ids)b::text [],
+            %(xp_awarded)b::bigint [],
+            %(streak_days)b::int [],
+            %(policy_keys)b::text [],
+            %(policy_versions)b::int [],
+            %(receipt_ids)b::text [],
+            %(season_ids)b::text [],
+            %(snapshots)b::text [],
+            %(claimed_ats)b::timestamptz []
+        ) with ordinality
+        as paid (
+            user_id,
+            reward_day_id,
+            xp_awarded,
+            streak_day,
+            policy_key,
+            policy_version,
+            receipt_id,
+            season_id,
+            snapshot,
+            claimed_at,
+            ordinal
+        )
+),
+
+award as (
+    insert into xp.xp_awards (
+        user_id,
+        reward_day_id,
+        xp_awarded,
+        streak_day,
+        policy_key,
+        policy_version,
+        receipt_id,
+        model_state_snapshot,
+        created_at
+    )
+    select
+        claim.user_id,
+        claim.reward_day_id,
+        claim.xp_awarded,
+        claim.streak_day,
+        claim.policy_key,
+        claim.policy_version,
+        claim.receipt_id,
+        claim.snapshot::jsonb,
+        claim.claimed_at
+    from claim
+    order by claim.ordinal
+),
+
+entry as (
+    insert into xp.xp_ledger (
+        user_id,
+        amount,
+        reason,
+        correlation_id,
+        policy_key,
+        policy_version,
+        season_id,
+        created_at
+    )
+    select
+        claim.user_id,
+        claim.xp_awarded,
+        'DAILY_LOGIN',
+        claim.receipt_id,
+        claim.policy_key,
+        claim.policy_version,
+        claim.season_id,
+        claim.claimed_at
+    from claim
+    order by claim.ordinal
+)
+
+select xp.check_claims_fresh((select count(*) from streak_moved), cardinality(%(user_ids)b::bigint []));
+
+-- name: read_awards
+-- The awards of the given players and days; what was never awarded is missing from the answer.
+select
+    award.user_id,
+    award.reward_day_id,
+    award.xp_awarded,
+    award.policy_key,
+    award.policy_version,
+    award.receipt_id::text,
+    award.model_state_snapshot::text,
+    award.created_at
+from unnest(%(user_ids)b::bigint [], %(reward_day_ids)b::text []) as asked (user_id, reward_day_id)
+inner join xp.xp_awards as award
+    on
+        asked.user_id = award.user_id
+        and asked.reward_day_id = award.reward_day_id
+order by award.user_id, award.reward_day_id;
+
+-------------------------------------------------------------------------------
+-- Catalogue
+-------------------------------------------------------------------------------
+
+-- name: read_revision
+-- How often policies, overrides or seasons have changed.
+select catalogue.revision
+from xp.xp_catalogue as catalogue;
+
+-- name: list_policy_versions
+-- Every version of one policy, or of all, with its curve and boosts as JSON.
+select
+    version.policy_key,
+    version.policy_version,
+    version.status,
+    version.display_name,
+    version.description,
+    version.base_xp_amount,
+    version.currency,
+    version.claim_window_start_minutes,
+    version.claim_window_duration_hours,
+    version.claim_window_min_cooldown_hours,
+    version.anchor_strategy,
+    version.grace_allowed_misses,
+    version.grace_window_days,
+    version.streak_model_type,
+    version.streak_model_parameters::text,
+    version.preview_sample_window_days,
+    version.preview_default_segment,
+    version.effective_at,
+    version.superseded_at,
+    version.published_at,
+    version.created_at,
+    version.created_by,
+    coalesce(curve.entries, '[]') as curve,
+    coalesce(boost.entries, '[]') as boosts
+from xp.xp_policy_versions as version
+left join lateral (
+    select
+        json_agg(
+            json_build_object(
+                'day_index', entry.day_index,
+                'multiplier', entry.multiplier::text,
+                'additive_bonus_xp', entry.additive_bonus_xp,
+                'cap_next_day', entry.cap_next_day
+            )
+            order by entry.day_index
+        )::text as entries
+    from xp.xp_policy_streak_curve as entry
+    where
+        entry.policy_key = version.policy_key
+        and entry.policy_version = version.policy_version
+) as curve on true
+left join lateral (
+    select
+        json_agg(
+            json_build_object(
+                'label', entry.label,
+                'multiplier', entry.multiplier::text,
+                'start_utc', entry.start_utc,
+                'end_utc', entry.end_utc
+            )
+            order by entry.start_utc
+        )::text as entries
+    from xp.xp_policy_seasonal_boosts as entry
+    where
+        entry.policy_key = version.policy_key
+        and entry.policy_version = version.policy_version
+) as boost on true
+where
+    (%(policy_key)s::text is null or version.policy_key = %(policy_key)s)
+    and (%(policy_version)s::int is null or version.policy_version = %(policy_version)s)
+order by version.policy_key, version.policy_version;
+
+-- name: list_overrides
+-- Which version the players of a segment get, of every policy.
+select
+    override.policy_key,
+    override.segment_key,
+    override.target_policy_version
+from xp.xp_policy_segment_overrides as override
+order by override.policy_key, override.segment_key;
+
+-- name: list_seasons
+-- The calendar, in order.
+select
+    season.season_id,
+    season.start_date,
+    season.end_date
+from xp.xp_seasons as season
+order by season.start_date;

@@ -1,0 +1,26 @@
+"""What one ledger row does to a balance. The trigger on the ledger says the same in SQL."""
+
+from __future__ import annotations
+
+from emberkeep.xp.model import Balance, SeasonId
+
+
+def add_credit(balance: Balance, *, amount: int, season_id: SeasonId | None) -> Balance:
+    """Return the balance after a credit of `amount` XP.
+
+    A row of another season sets `seasonal` to 0 first; a row of none leaves it alone.
+    """
+    if season_id is None:
+        return Balance(
+            current=balance.current + amount,
+            lifetime=balance.lifetime + amount,
+            seasonal=balance.seasonal,
+            season_id=balance.season_id,
+        )
+    kept = balance.seasonal if season_id == balance.season_id else 0
+    return Balance(
+        current=balance.current + amount,
+        lifetime=balance.lifetime + amount,
+        seasonal=kept + amount,
+        season_id=season_id,
+    )

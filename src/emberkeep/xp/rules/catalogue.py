@@ -1,0 +1,109 @@
+"""Which policy version and which season hold at an instant or on a day."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from emberkeep.xp.model import (
+    Noun,
+    PolicyKey,
+    PolicyNotInForce,
+    PolicyStatus,
+    PolicyUnknown,
+    PolicyVersion,
+    Season,
+    SegmentKey,
+)
+
+
+class Catalogue(Noun, frozen=True, kw_only=True):
+    """All policies and seasons as they stood at one revision. Small, and shared by all claims."""
+
+    revision: int = 0
+    versions: Mapping[PolicyKey, tuple[PolicyVersion, ...]] = msgspec.field(
+        default_factory=dict[PolicyKey, tuple[PolicyVersion, ...]]
+    )
+    overrides: Mapping[tuple[PolicyKey, SegmentKey], int] = msgspec.field(
+        default_factory=dict[tuple[PolicyKey, SegmentKey], int]
+    )
+    seasons: tuple[Season, ...] = ()
+
+
+def make_catalogue(
+    *,
+    revision: int,
+    versions: Iterable[PolicyVersion],
+    overrides: Mapping[tuple[PolicyKey, SegmentKey], int],
+    seasons: Iterable[Season],
+) -> Catalogue:
+    """Return the catalogue of everything that was ever published; drafts decide nothing."""
+    by_key: dict[PolicyKey, list[PolicyVersion]] = {}
+    for version in versions:
+        if version.status is not PolicyStatus.DRAFT:
+            by_key.setdefault(version.policy.policy_key, []).append(version)
+    return Catalogue(
+        revision=revision,
+        versions={key: tuple(found) for key, found in by_key.items()},
+        overrides=dict(overrides),
+        seasons=tuple(sorted(seasons, key=lambda season: season.start_date)),
+    )
+
+
+def find_version(
+    catalogue: Catalogue,
+    *,
+    policy_key: PolicyKey,
+    segment_key: SegmentKey | None,
+    at: datetime.datetime,
+) -> tuple[PolicyVersion, SegmentKey | None]:
+    """Return the version that decides a claim at `at`, and the segment that chose it, if one did.
+
+    :raises PolicyUnknown: when nothing was ever published under `policy_key`
+    :raises PolicyNotInForce: when no version of it is in force at `at`
+    """
+    versions = catalogue.versions.get(policy_key)
+    if versions is None:
+        raise PolicyUnknown("no policy of this key was ever published", policy_key=policy_key)
+    in_force = _find_in_force(versions, at)
+    if in_force is None:
+        raise PolicyNotInForce("no version of this policy is in force now", policy_key=policy_key)
+    if segment_key is not None:
+        target = catalogue.overrides.get((policy_key, segment_key))
+        for version in versions:
+            if version.policy_version == target:
+                return version, segment_key
+    return in_force, None
+
+
+def _find_in_force(
+    versions: Sequence[PolicyVersion], at: datetime.datetime
+) -> PolicyVersion | None:
+    for version in versions:
+        begins, ends = version.effective_at, version.superseded_at
+        if begins is not None and begins <= at and (ends is None or at < ends):
+            return version
+    return None
+
+
+def find_next_switch(
+    catalogue: Catalogue, *, policy_key: PolicyKey, at: datetime.datetime
+) -> datetime.datetime | None:
+    """Return the first instant after `at` at which another version takes over, if one is set."""
+    instants = (
+        instant
+        for version in catalogue.versions.get(policy_key, ())
+        for instant in (version.effective_at, version.superseded_at)
+        if instant is not None and instant > at
+    )
+    return min(instants, default=None)
+
+
+def find_season(seasons: Sequence[Season], *, day: datetime.date) -> Season | None:
+    """Return the season that `day` belongs to, if any. Seasons never overlap."""
+    for season in seasons:
+        if season.start_date <= day <= season.end_date:
+            return season
+    return None

@@ -1,0 +1,182 @@
+"""What a claim comes to: paid, already paid, or refused until an instant. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Sequence
+
+from emberkeep.xp.model import (
+    SCALE,
+    Award,
+    Balance,
+    BalanceFigures,
+    ClaimRequest,
+    ClaimWindow,
+    CooldownRunning,
+    Explanation,
+    Noun,
+    PlayerState,
+    PolicyVersion,
+    RewardDay,
+    Season,
+    SegmentKey,
+    Step,
+    StreakFigures,
+    UserId,
+    WindowClosed,
+)
+from emberkeep.xp.rules import balance, catalogue, document, reward_day, streak
+
+_ONE_DAY = datetime.timedelta(days=1)
+_EPOCH_DAY = datetime.date(2000, 1, 1).toordinal()
+
+
+class Payment(Noun, frozen=True, kw_only=True):
+    """A claim that is to be written: the award, and the player's streak and balance after it."""
+
+    award: Award
+    step: Step
+    balance: Balance
+
+
+def find_anchor_zone(
+    player: PlayerState, window: ClaimWindow, *, at: datetime.datetime, server_zone: str
+) -> str:
+    """Return the zone whose days count for `player` at `at`."""
+    changes_at = player.next_reward_tz_at
+    has_changed = changes_at is not None and changes_at <= at
+    zone = player.next_reward_tz if has_changed else player.reward_tz
+    return reward_day.resolve_anchor(
+        window.anchor_strategy, player_zone=zone or player.reward_tz, server_zone=server_zone
+    )
+
+
+def find_claim_day(
+    player: PlayerState, request: ClaimRequest, window: ClaimWindow, *, server_zone: str
+) -> RewardDay:
+    """Return the reward day that `request` claims."""
+    if request.utc_offset_minutes is not None:
+        return reward_day.find_reward_day_at_offset(request.at, request.utc_offset_minutes, window)
+    zone = find_anchor_zone(player, window, at=request.at, server_zone=server_zone)
+    return reward_day.find_reward_day(at=request.at, time_zone=zone, window=window)
+
+
+def find_next_opening(
+    player: PlayerState,
+    today: RewardDay,
+    window: ClaimWindow,
+    *,
+    server_zone: str,
+) -> datetime.datetime:
+    """Return the first instant at which `player`, who has claimed up to today, can claim again.
+
+    That is the next boundary, except where a change of zone would give a day that was claimed
+    already: then the player waits for the next new day.
+    """
+    last_day = player.streak.last_reward_day
+    if last_day is None or last_day < today.day:
+        last_day = today.day
+    changes_at = player.next_reward_tz_at
+    if last_day == today.day and (changes_at is None or today.next_at < changes_at):
+        return today.next_at
+    zone = find_anchor_zone(player, window, at=today.opens_at, server_zone=server_zone)
+    opens_at = reward_day.boundary(last_day + _ONE_DAY, zone, window.start_minutes)
+    if changes_at is None or opens_at < changes_at:
+        return opens_at
+    zone = find_anchor_zone(player, window, at=changes_at, server_zone=server_zone)
+    opens_at = reward_day.boundary(last_day + _ONE_DAY, zone, window.start_minutes)
+    return max(opens_at, changes_at)
+
+
+def check_window(today: RewardDay, *, at: datetime.datetime) -> None:
+    """Raise WindowClosed when `at` is past the claim window of its reward day."""
+    if at >= today.closes_at:
+        raise WindowClosed(
+            "the claim window of this reward day has closed",
+            reward_day_id=today.day.isoformat(),
+            closed_at=today.closes_at,
+            opens_at=today.next_at,
+        )
+
+
+def check_cooldown(window: ClaimWindow, last: Award, *, at: datetime.datetime) -> None:
+    """Raise CooldownRunning when the last claim is younger than the window's cooldown."""
+    if window.min_cooldown_hours is None:
+        return
+    opens_at = last.claimed_at + datetime.timedelta(hours=window.min_cooldown_hours)
+    if at < opens_at:
+        raise CooldownRunning("the last claim is too recent", opens_at=opens_at)
+
+
+def decide_payment(
+    player: PlayerState,
+    version: PolicyVersion,
+    *,
+    day: datetime.date,
+    at: datetime.datetime,
+    seasons: Sequence[Season],
+    segment: SegmentKey | None,
+) -> Payment:
+    """Return what claiming `day`, which must be a new one for `player`, pays."""
+    has_ended = streak.has_season_ended(seasons, player.streak.last_reward_day, day)
+    season = catalogue.find_season(seasons, day=day)
+    step = streak.advance(version.policy, player.streak, day=day, at=at, has_season_ended=has_ended)
+    after = balance.add_credit(
+        player.balance,
+        amount=step.xp_awarded,
+        season_id=None if season is None else season.season_id,
+    )
+    award = Award(
+        receipt_id=make_receipt_id(player.user_id, day),
+        reward_day=day,
+        claimed_at=at,
+        xp_awarded=step.xp_awarded,
+        streak=StreakFigures(
+            current=step.state.current_streak,
+            longest=step.state.longest_streak,
+            grace_used=step.state.grace_used,
+        ),
+        policy_key=version.policy.policy_key,
+        policy_version=version.policy_version,
+        segment=segment,
+        milestones=step.milestones,
+        balance=BalanceFigures(
+            current=after.current, lifetime=after.lifetime, seasonal=after.seasonal
+        ),
+        explain=explain(version, step, season),
+    )
+    return Payment(award=award, step=step, balance=after)
+
+
+def explain(version: PolicyVersion, step: Step, season: Season | None) -> Explanation:
+    """Return every factor of what `step` pays."""
+    return Explanation(
+        streak=step.change,
+        missed_days=step.missed_days,
+        base_xp_amount=version.policy.base_xp_amount,
+        curve_day_index=step.curve_day_index,
+        curve_multiplier=_format_multiplier(step.curve_multiplier),
+        model_multiplier=_format_multiplier(step.model_multiplier),
+        boost_label=None if step.boost is None else step.boost.label,
+        boost_multiplier=_format_multiplier(SCALE if step.boost is None else step.boost.multiplier),
+        additive_bonus_xp=step.additive_bonus_xp,
+        season_id=None if season is None else season.season_id,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _format_multiplier(scaled: int) -> str:
+    return document.format_scaled(scaled, digits=4)
+
+
+def make_receipt_id(user_id: UserId, day: datetime.date) -> str:
+    """Return the name of the claim of `day`: the same for every retry, on every server.
+
+    A version 8 UUID (RFC 9562) that begins with the day, so that the receipts of a day lie beside
+    each other in the index on them: 48 bits of day, 12 empty, 62 of user.
+    """
+    days = day.toordinal() - _EPOCH_DAY + (1 << 32)
+    value = (days << 80) | (8 << 76) | (2 << 62) | user_id
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,46 @@
+"""Policies and seasons, loaded when they change and shared by all claims of a process.
+
+The database counts changes in one row. Every batch of claims reads that number with its players, so
+that no claim is ever decided by a policy that was replaced before the claim was read.
+"""
+
+from __future__ import annotations
+
+from emberkeep.base.db import Connection
+from emberkeep.xp import store
+from emberkeep.xp.model import PolicyVersion
+from emberkeep.xp.rules import policy
+from emberkeep.xp.rules.catalogue import Catalogue, make_catalogue
+from emberkeep.xp.store import VersionRow
+
+# What is in the tables was validated on its way in, perhaps under a higher cap than today's.
+_ANY_AWARD = 2**62
+
+
+async def load_catalogue(conn: Connection) -> Catalogue:
+    """Return all policies and seasons as they stand now.
+
+    The revision is read first: should something change in between, the number is too low and the
+    next batch loads again.
+    """
+    revision = await store.read_revision(conn)
+    return make_catalogue(
+        revision=revision,
+        versions=[to_version(row) for row in await store.list_policy_versions(conn)],
+        overrides=await store.list_overrides(conn),
+        seasons=await store.list_seasons(conn),
+    )
+
+
+def to_version(row: VersionRow) -> PolicyVersion:
+    """Return the version that `row` holds, its document parsed as one from outside would be."""
+    return PolicyVersion(
+        policy=policy.parse_policy(row.document, max_award_xp=_ANY_AWARD),
+        policy_version=row.policy_version,
+        status=row.status,
+        effective_at=row.effective_at,
+        superseded_at=row.superseded_at,
+        published_at=row.published_at,
+        created_at=row.created_at,
+        created_by=row.created_by,
+    )

@@ -1,0 +1,329 @@
+"""Rows in, XP values out: one function per statement in queries.sql."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from emberkeep.base import sql
+from emberkeep.base.db import Connection
+from emberkeep.xp.model import (
+    Award,
+    Balance,
+    BalanceFigures,
+    Explanation,
+    Milestone,
+    PlayerId,
+    PlayerState,
+    PolicyKey,
+    PolicyStatus,
+    Season,
+    SeasonId,
+    SegmentKey,
+    StreakFigures,
+    StreakState,
+    UserId,
+)
+
+_SQL = sql.load("emberkeep.xp")
+
+_NO_MODEL_STATE: Mapping[str, object] = {}
+_EMPTY_JSON = "{}"
+
+
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of an award that is kept as JSON in `model_state_snapshot`."""
+
+    streak: StreakFigures
+    balance: BalanceFigures
+    explain: Explanation
+    model_state: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    segment: SegmentKey | None = None
+    milestones: tuple[Milestone, ...] = ()
+
+
+class ClaimRow(msgspec.Struct, frozen=True):
+    """An award to be written, with what the claim left behind."""
+
+    user_id: UserId
+    award: Award
+    model_state: Mapping[str, object]
+    season_id: SeasonId | None
+
+
+class PlayerMove(msgspec.Struct, frozen=True):
+    """A player before and after the claims of one batch."""
+
+    before: PlayerState
+    streak: StreakState
+    updated_at: datetime.datetime
+
+
+_encode_snapshot = msgspec.json.Encoder().encode
+_decode_snapshot = msgspec.json.Decoder(_Snapshot).decode
+_decode_object = msgspec.json.Decoder(dict[str, object]).decode
+
+
+async def read_player_states(
+    conn: Connection, *, player_ids: Sequence[PlayerId]
+) -> tuple[list[PlayerState], int | None]:
+    """Return the players that exist, and the catalogue's revision; None where there is no player."""
+    cursor = conn.cursor(binary=True)
+    await cursor.execute(_SQL["read_player_states"], {"player_ids": list(player_ids)})
+    rows = await cursor.fetchall()
+    return [_to_player_state(row) for row in rows], rows[0][-1] if rows else None
+
+
+def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
+    (
+        user_id,
+        player_id,
+        reward_tz,
+        next_reward_tz,
+        next_reward_tz_at,
+        segment_key,
+        current_streak,
+        longest_streak,
+        grace_used,
+        last_reward_day_id,
+        model_state,
+        current_balance,
+        lifetime_xp,
+        seasonal_xp,
+        season_id,
+        _,
+    ) = row
+    return PlayerState(
+        user_id=user_id,
+        player_id=player_id,
+        reward_tz=reward_tz,
+        next_reward_tz=next_reward_tz,
+        next_reward_tz_at=next_reward_tz_at,
+        segment_key=segment_key,
+        streak=StreakState(
+            current_streak=current_streak,
+            longest_streak=longest_streak,
+            grace_used=grace_used,
+            last_reward_day=(
+                None
+                if last_reward_day_id is None
+                else datetime.date.fromisoformat(last_reward_day_id)
+            ),
+            model_state=(
+                _NO_MODEL_STATE if model_state == _EMPTY_JSON else _decode_object(model_state)
+            ),
+        ),
+        balance=Balance(
+            current=current_balance,
+            lifetime=lifetime_xp,
+            seasonal=seasonal_xp,
+            season_id=season_id,
+        ),
+    )
+
+
+async def insert_claims(
+    conn: Connection, *, players: Sequence[PlayerMove], claims: Sequence[ClaimRow]
+) -> None:
+    """Write a batch of claims; the error of a stale player rises where the pipeline ends."""
+    before = [player.before for player in players]
+    after = [player.streak for player in players]
+    awards = [claim.award for claim in claims]
+    await conn.execute(
+        _SQL["insert_claims"],
+        {
+            "user_ids": [p.user_id for p in before],
+            "prior_reward_day_ids": [_to_day_id(p.streak.last_reward_day) for p in before],
+            "prior_balances": [p.balance.current for p in before],
+            "prior_lifetimes": [p.balance.lifetime for p in before],
+            "prior_seasonals": [p.balance.seasonal for p in before],
+            "current_streaks": [s.current_streak for s in after],
+            "longest_streaks": [s.longest_streak for s in after],
+            "graces_used": [s.grace_used for s in after],
+            "last_reward_day_ids": [_to_day_id(s.last_reward_day) for s in after],
+            "model_states": [_to_json(s.model_state) for s in after],
+            "updated_ats": [player.updated_at for player in players],
+            "paid_user_ids": [claim.user_id for claim in claims],
+            "reward_day_ids": [_to_day_id(a.reward_day) for a in awards],
+            "xp_awarded": [a.xp_awarded for a in awards],
+            "streak_days": [a.streak.current for a in awards],
+            "policy_keys": [a.policy_key for a in awards],
+            "policy_versions": [a.policy_version for a in awards],
+            "receipt_ids": [a.receipt_id for a in awards],
+            "season_ids": [claim.season_id for claim in claims],
+            "snapshots": [_to_snapshot(claim) for claim in claims],
+            "claimed_ats": [a.claimed_at for a in awards],
+        },
+    )
+
+
+def _to_day_id(day: datetime.date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
+def _to_json(value: Mapping[str, object]) -> str:
+    return _encode_snapshot(value).decode() if value else _EMPTY_JSON
+
+
+def _to_snapshot(claim: ClaimRow) -> str:
+    award = claim.award
+    return _encode_snapshot(
+        _Snapshot(
+            streak=award.streak,
+            balance=award.balance,
+            explain=award.explain,
+            model_state=claim.model_state,
+            segment=award.segment,
+            milestones=award.milestones,
+        )
+    ).decode()
+
+
+async def read_awards(
+    conn: Connection, *, keys: Sequence[tuple[UserId, datetime.date]]
+) -> dict[tuple[UserId, datetime.date], Award]:
+    """Return the awards of these players and days, by player and day."""
+    cursor = await conn.execute(
+        _SQL["read_awards"],
+        {
+            "user_ids": [user_id for user_id, _ in keys],
+            "reward_day_ids": [_to_day_id(day) for _, day in keys],
+        },
+    )
+    awards: dict[tuple[UserId, datetime.date], Award] = {}
+    for row in await cursor.fetchall():
+        award = _to_award(row)
+        awards[row[0], award.reward_day] = award
+    return awards
+
+
+def _to_award(row: tuple[Any, ...]) -> Award:
+    _, day_id, xp_awarded, policy_key, policy_version, receipt_id, snapshot_text, created_at = row
+    snapshot = _decode_snapshot(snapshot_text)
+    return Award(
+        receipt_id=receipt_id,
+        reward_day=datetime.date.fromisoformat(day_id),
+        claimed_at=created_at,
+        xp_awarded=xp_awarded,
+        streak=snapshot.streak,
+        policy_key=policy_key,
+        policy_version=policy_version,
+        segment=snapshot.segment,
+        milestones=snapshot.milestones,
+        balance=snapshot.balance,
+        explain=snapshot.explain,
+    )
+
+
+class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy version as it lies in the tables; `document` has the form of a policy document."""
+
+    document: Mapping[str, object]
+    policy_version: int
+    status: PolicyStatus
+    effective_at: datetime.datetime | None
+    superseded_at: datetime.datetime | None
+    published_at: datetime.datetime | None
+    created_at: datetime.datetime
+    created_by: str
+
+
+async def read_revision(conn: Connection) -> int:
+    """Return the catalogue's revision."""
+    row = await (await conn.execute(_SQL["read_revision"])).fetchone()
+    assert row is not None, "xp_catalogue has one row"
+    return int(row[0])
+
+
+async def list_policy_versions(
+    conn: Connection,
+    *,
+    policy_key: PolicyKey | None = None,
+    policy_version: int | None = None,
+) -> list[VersionRow]:
+    """Return every version of one policy, or of all, oldest first."""
+    cursor = await conn.execute(
+        _SQL["list_policy_versions"],
+        {"policy_key": policy_key, "policy_version": policy_version},
+    )
+    return [_to_version_row(row) for row in await cursor.fetchall()]
+
+
+def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
+    (
+        policy_key,
+        policy_version,
+        status,
+        display_name,
+        description,
+        base_xp_amount,
+        currency,
+        start_minutes,
+        duration_hours,
+        min_cooldown_hours,
+        anchor_strategy,
+        allowed_misses,
+        window_days,
+        model_type,
+        model_parameters,
+        sample_window_days,
+        default_segment,
+        effective_at,
+        superseded_at,
+        published_at,
+        created_at,
+        created_by,
+        curve,
+        boosts,
+    ) = row
+    return VersionRow(
+        document={
+            "policy_key": policy_key,
+            "display_name": display_name,
+            "description": description,
+            "base_xp_amount": base_xp_amount,
+            "currency": currency,
+            "claim_window": {
+                "start_minutes": start_minutes,
+                "duration_hours": duration_hours,
+                "anchor_strategy": anchor_strategy,
+                "min_cooldown_hours": min_cooldown_hours,
+            },
+            "grace": {"allowed_misses": allowed_misses, "window_days": window_days},
+            "streak_model": {
+                "type": model_type,
+                "parameters": msgspec.json.decode(model_parameters),
+            },
+            "streak_curve": msgspec.json.decode(curve),
+            "seasonal_boosts": msgspec.json.decode(boosts),
+            "preview": {
+                "sample_window_days": sample_window_days,
+                "default_segment": default_segment,
+            },
+        },
+        policy_version=policy_version,
+        status=PolicyStatus(status),
+        effective_at=effective_at,
+        superseded_at=superseded_at,
+        published_at=published_at,
+        created_at=created_at,
+        created_by=created_by,
+    )
+
+
+async def list_overrides(conn: Connection) -> dict[tuple[PolicyKey, SegmentKey], int]:
+    """Return the version that each segment gets, by policy and segment."""
+    cursor = await conn.execute(_SQL["list_overrides"])
+    return {(key, segment): version for key, segment, version in await cursor.fetchall()}
+
+
+async def list_seasons(conn: Connection) -> list[Season]:
+    """Return the calendar, in order."""
+    cursor = await conn.execute(_SQL["list_seasons"])
+    return [
+        Season(season_id=season_id, start_date=start_date, end_date=end_date)
+        for season_id, start_date, end_date in await cursor.fetchall()
+    ]
