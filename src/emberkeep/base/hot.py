@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -23,15 +24,14 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-HotHandler = Callable[[Principal, bytes, datetime.datetime], Awaitable[Answer]]
-"""(principal, body, now) → answer. A failure is raised, as everywhere."""
+HotHandler = Callable[[Principal, Any, datetime.datetime], Awaitable[Answer]]
+"""(principal, the body as the route's `request`, now) → answer. A failure is raised."""
 
 
 class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """One hot route. `request` and `answers` are the types that the OpenAPI document shows.
+    """One hot route. The body is decoded as `request`, where no body at all is an empty object.
 
-    The handler decodes the body itself, with a decoder for `request`; what msgspec raises
-    becomes a problem document like anything else.
+    `answers` says the body's type for each status of success; failures are the same everywhere.
     """
 
     method: str

@@ -1,0 +1,1 @@
+"""The schema of the HTTP front: the keys of calls that must happen once."""
