@@ -292,18 +292,22 @@ class PlayerState(Noun, frozen=True, kw_only=True):
     balance: Balance
 
 
+LocalClock = int | str
+"""Minutes east of UTC, or the name of a time zone."""
+
+
 class ClaimRequest(Noun, frozen=True, kw_only=True):
     """A player's wish to be paid for the reward day that holds `at`.
 
     `now` decides which policy is in force; it is `at` except where a history is replayed. A
-    replayed claim may carry its own `utc_offset_minutes` instead of the player's zone.
+    replayed claim names the clock its day is read from; otherwise that is the player's zone.
     """
 
     player_id: PlayerId
     policy_key: PolicyKey
     at: datetime.datetime
     now: datetime.datetime
-    utc_offset_minutes: int | None = None
+    local_clock: LocalClock | None = None
 
 
 class StreakFigures(Noun, frozen=True, kw_only=True):
@@ -435,3 +439,9 @@ class InsufficientBalance(Conflict):
     """The debit would take the balance below zero; nothing was written."""
 
     code = "xp.insufficient_balance"
+
+
+class ActivityInvalid(Invalid):
+    """A login history cannot be read; `errors` names the lines."""
+
+    code = "xp.activity_invalid"

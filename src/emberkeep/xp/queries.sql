@@ -207,6 +207,24 @@ inner join xp.xp_awards as award
         and asked.reward_day_id = award.reward_day_id
 order by award.user_id, award.reward_day_id;
 
+-- name: insert_missing_players
+-- Creates the players that are not there yet; the others stay as they are.
+insert into xp.xp_users (external_user_id, reward_tz, created_at, updated_at)
+select
+    asked.external_user_id,
+    asked.reward_tz,
+    %(now)s,
+    %(now)s
+from unnest(%(player_ids)b::text [], %(zones)b::text []) as asked (external_user_id, reward_tz)
+where
+    not exists (
+        select 1
+        from xp.xp_users as player
+        where player.external_user_id = asked.external_user_id
+    )
+order by asked.external_user_id
+on conflict (external_user_id) do nothing;
+
 -------------------------------------------------------------------------------
 -- Catalogue
 -------------------------------------------------------------------------------

@@ -218,6 +218,16 @@ def _to_award(row: tuple[Any, ...]) -> Award:
     )
 
 
+async def insert_missing_players(
+    conn: Connection, *, zones: Mapping[PlayerId, str], now: datetime.datetime
+) -> None:
+    """Create the players of `zones`, each in its time zone, that are not there yet."""
+    await conn.execute(
+        _SQL["insert_missing_players"],
+        {"player_ids": list(zones), "zones": list(zones.values()), "now": now},
+    )
+
+
 class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     """A policy version as it lies in the tables; `document` has the form of a policy document."""
 

@@ -56,9 +56,10 @@ def find_claim_day(
     player: PlayerState, request: ClaimRequest, window: ClaimWindow, *, server_zone: str
 ) -> RewardDay:
     """Return the reward day that `request` claims."""
-    if request.utc_offset_minutes is not None:
-        return reward_day.find_reward_day_at_offset(request.at, request.utc_offset_minutes, window)
-    zone = find_anchor_zone(player, window, at=request.at, server_zone=server_zone)
+    clock = request.local_clock
+    if isinstance(clock, int):
+        return reward_day.find_reward_day_at_offset(request.at, clock, window)
+    zone = clock or find_anchor_zone(player, window, at=request.at, server_zone=server_zone)
     return reward_day.find_reward_day(at=request.at, time_zone=zone, window=window)
 
 
