@@ -242,8 +242,9 @@ class Cluster:
                 self._check_ours(process)
                 return [(process, signal.SIGINT)]
         # The postmaster was killed. Its children would notice only when they next wait for
-        # something; what they leave undone is undone by the crash recovery that follows anyway.
-        return [(process, signal.SIGQUIT) for process in processes]
+        # something, and a stopped one never; the crash recovery that follows undoes their work
+        # whichever way they end.
+        return [(process, signal.SIGKILL) for process in processes]
 
     def _check_ours(self, postmaster: psutil.Process) -> None:
         socket_dir = Path(self._read_pid_file(_SOCKET_DIR_LINE) or "/")
