@@ -168,11 +168,11 @@ class PlannedFile:
 
 
 class Comparison(enum.StrEnum):
-    """What `verify` held the live catalogue against."""
+    """What `verify` held the live catalogue against: the files, replayed; or the last run's reading."""
 
-    FILES = "the files, replayed"
-    LAST_UP = "what the last up or down left"
-    NOTHING = "nothing: no version is applied"
+    FILES = "files"
+    LAST_UP = "last_up"
+    NOTHING = "nothing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ SQUAWK_LEFT_OUT_DOWN: Final = (
 
 _SEPARATOR = re.compile(r"^-{79}$", re.MULTILINE)
 _CREATED_TABLE = re.compile(
-    r"create (?:unlogged )?table (?:if not exists )?(?P<table>[^\s(]+)(?! partition of)"
+    r"create (?:unlogged )?table (?:if not exists )?(?P<table>[^\s(]++)(?! partition of)"
 )
 _COMMENTED_TABLE = re.compile(r"comment on table (?P<table>\S+) is '")
 _NAMED = re.compile(

@@ -17,8 +17,8 @@ from emberkeep.migrate.rules.text import locate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One alternative per lexeme, tried in this order. Words come after E'' because they would eat the
-# E, and take `$` with them because a$b$ is an identifier. Possessive repeats (`*+`) keep a quote
+# One alternative per lexeme. Words leave the E of E'' alone, whose backslashes count, and take `$`
+# with them, because a$b$ is an identifier; a quote that is never closed matches nothing. Possessive repeats (`*+`) keep a quote
 # that is never closed from being retried at every length.
 _LEXEME = re.compile(
     r"""
@@ -31,10 +31,10 @@ _LEXEME = re.compile(
             ' (?: [^'\\] | \\. | '' )*+ ' )* )
     | (?P<string>       ' (?: [^'] | '' )*+ ' )
     | (?P<identifier>   " (?: [^"] | "" )*+ " )
-    | (?P<word>         [A-Za-z_\u0080-\U0010ffff] [A-Za-z0-9_$\u0080-\U0010ffff]* )
+    | (?P<word>         (?! [eE] ' ) [A-Za-z_\u0080-\U0010ffff] [A-Za-z0-9_$\u0080-\U0010ffff]* )
     | (?P<parameter>    \$ [0-9]+ )
     | (?P<dollar_quote> \$ (?: [A-Za-z_\u0080-\U0010ffff] [A-Za-z0-9_\u0080-\U0010ffff]* )? \$ )
-    | (?P<symbol>       [^'"] )
+    | (?P<symbol>       (?! [eE] ' ) [^'"] )
     """,
     re.VERBOSE | re.DOTALL,
 )
