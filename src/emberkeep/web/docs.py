@@ -33,7 +33,7 @@ def make_routes(document: bytes) -> list[HTTPRouteHandler]:
 
     @get("/", opt=_PUBLIC, include_in_schema=False, status_code=307)
     async def show_root() -> Redirect:
-        return Redirect("/docs")
+        return Redirect("/docs", status_code=307)
 
     @get("/docs", opt=_PUBLIC, include_in_schema=False)
     async def show_docs() -> Response[bytes]:

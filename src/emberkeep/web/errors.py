@@ -162,7 +162,7 @@ def describe(error: EmberkeepError, request_id: str) -> Problem:
     if isinstance(error, Invalid) and error.errors:
         document["errors"] = [{"path": e.path, "message": e.message} for e in error.errors]
     # A fact may add to the document, never replace what every problem has.
-    document = {**error.facts, **document} if error.facts else document
+    document |= {name: fact for name, fact in error.facts.items() if name not in document}
     return Problem(int(status), _headers(error), _encode(document), error.code)
 
 

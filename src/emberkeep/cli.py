@@ -1,0 +1,287 @@
+"""The command line: parse, call, print. The one place where a failure becomes an exit code.
+
+0: done. 1: refused, failed, or not clean. 2: misuse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Coroutine
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from emberkeep import wiring
+from emberkeep.base import clock, log
+from emberkeep.base.config import Settings, load_settings
+from emberkeep.base.doctor import service as doctor_service
+from emberkeep.base.doctor.model import Finding, Level
+from emberkeep.base.errors import EmberkeepError, Invalid
+from emberkeep.base.identity import Principal, Role
+from emberkeep.migrate.commands import app as migrate_app
+from emberkeep.web import server
+from emberkeep.web.auth import Keys, make_token
+from emberkeep.web.metrics import SHARED_DIRECTORY
+from emberkeep.xp.commands import app as xp_app
+
+app = typer.Typer(
+    name="emberkeep",
+    help="Emberkeep: daily-login XP that is paid exactly once, on PostgreSQL.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+# Each slice brings its own group.
+app.add_typer(migrate_app)
+app.add_typer(xp_app)
+
+_REFUSED: Final = 1
+_TTL: Final = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<unit>[smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST_TTL: Final = datetime.timedelta(days=366)
+_FIRST_TOKEN_TTL: Final = datetime.timedelta(hours=24)
+_COLOURS: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+
+_out = Console(soft_wrap=True, highlight=False)
+_err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Host = Annotated[str | None, typer.Option(help="The address to listen on.", show_default=False)]
+Port = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="The TCP port to listen on.", show_default="8080"),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Where the embedded PostgreSQL keeps its data.", show_default=False
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; called by the `emberkeep` script."""
+    try:
+        app()
+    except EmberkeepError as e:
+        _show_error(e)
+        sys.exit(_REFUSED)
+    except Exception as e:  # noqa: BLE001 - the edge: a traceback helps only those who ask for it.
+        _show_bug(e)
+        sys.exit(_REFUSED)
+
+
+@app.command()
+def up(host: Host = None, port: Port = None, data: DataDir = None, as_json: AsJson = False) -> None:
+    """Migrate and serve in one process, on an embedded PostgreSQL unless a database is named."""
+    settings = _load_settings(host=host, port=port, data_dir=data)
+    _run(_serve(settings, as_json=as_json, is_first_look=True))
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many share the port.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the API; migrates first. Ctrl-C ends it after the requests under way are answered."""
+    settings = _load_settings(host=host, port=port)
+    if processes == 1:
+        _run(_serve(settings, as_json=as_json, is_first_look=False))
+        return
+    _serve_processes(settings, processes, as_json=as_json)
+
+
+@app.command()
+def token(
+    role: Annotated[Role, typer.Option(help="What the caller may do.")],
+    player: Annotated[
+        str | None, typer.Option(metavar="ID", help="The player that a player's token is for.")
+    ] = None,
+    ttl: Annotated[str, typer.Option(help="How long it holds: 30m, 12h, 7d.")] = "1h",
+    as_json: AsJson = False,
+) -> None:
+    """Print a signed access token."""
+    if (role is Role.PLAYER) != (player is not None):
+        raise typer.BadParameter("--player names the player of --role player, and of no other role")
+    lifetime = _parse_ttl(ttl)
+    now = clock.read_now()
+    principal = Principal(player or role.value, role)
+    text = _make_token(wiring.read_keys(_load_settings()), principal, lifetime, now)
+    if as_json:
+        answer = {
+            "token": text,
+            "role": role,
+            "subject": principal.subject,
+            "expires_at": now + lifetime,
+        }
+        _print_json(answer)
+    else:
+        typer.echo(text)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at settings, versions, durability, clocks and roles: what is wrong, and what to do."""
+    settings = _load_settings()
+    with wiring.open_place(settings) as place:
+        findings = asyncio.run(wiring.examine(settings, place))
+    values = doctor_service.list_values(settings)
+    if as_json:
+        _print_json({"findings": findings, "settings": dict(values)})
+    else:
+        _show_findings(findings)
+        _show_values(values)
+    if any(finding.level is Level.FAIL for finding in findings):
+        raise typer.Exit(_REFUSED)
+
+
+def _load_settings(**given: object) -> Settings:
+    """Return the environment's settings, with what the command line says in their place."""
+    for name, value in given.items():
+        if value is not None:
+            # Into the environment, because further processes read their settings there.
+            os.environ[f"EMBERKEEP_{name.upper()}"] = str(value)
+    settings = load_settings(os.environ)
+    log.configure(log_format=settings.log_format, log_level=settings.log_level)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+async def _serve(settings: Settings, *, as_json: bool, is_first_look: bool) -> None:
+    with server.listen(settings.host, settings.port) as sock:
+        async with wiring.open_system(settings) as system:
+            first_token = _make_first_token(system.keys) if is_first_look else None
+            _greet(settings, system.place, first_token, as_json=as_json)
+            await server.serve(system.app, sock)
+
+
+def _serve_processes(settings: Settings, processes: int, *, as_json: bool) -> None:
+    async def prepare() -> None:
+        """Examine and migrate once, so that what is wrong is said once."""
+        async with wiring.open_system(settings):
+            pass
+
+    with (
+        server.listen(settings.host, settings.port) as sock,
+        wiring.open_place(settings) as place,
+        tempfile.TemporaryDirectory(prefix="emberkeep-metrics-") as directory,
+    ):
+        _run(prepare())
+        os.environ[SHARED_DIRECTORY] = directory
+        _greet(settings, place, None, as_json=as_json)
+        server.serve_processes("emberkeep.wiring:make_process_app", sock, processes=processes)
+
+
+def _greet(
+    settings: Settings, place: wiring.Place, first_token: str | None, *, as_json: bool
+) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{settings.port}"
+    if as_json:
+        _print_json({"url": url, "docs": f"{url}/docs", "operator_token": first_token})
+        return
+    _out.print(f"[bold]Emberkeep {metadata.version('emberkeep')}[/bold] serves {url}")
+    _out.print(f"  API and docs    {url}/docs")
+    if place.embedded_version is not None:
+        _out.print(f"  database        PostgreSQL {place.embedded_version}, embedded")
+    if first_token is not None:
+        _out.print(f"  operator token  {first_token}")
+        _out.print("                  (holds for 24 hours; `emberkeep token` makes others)")
+    _out.print("Ctrl-C stops it.")
+
+
+def _make_first_token(keys: Keys) -> str:
+    operator = Principal(Role.OPERATOR.value, Role.OPERATOR)
+    return _make_token(keys, operator, _FIRST_TOKEN_TTL, clock.read_now())
+
+
+def _make_token(
+    keys: Keys, principal: Principal, ttl: datetime.timedelta, now: datetime.datetime
+) -> str:
+    return make_token(keys, principal, token_id=str(clock.new_id()), ttl=ttl, now=now)
+
+
+def _parse_ttl(text: str) -> datetime.timedelta:
+    match = _TTL.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("--ttl is a number and a unit: 45s, 30m, 12h, 7d")
+    ttl = datetime.timedelta(**{_UNITS[match["unit"]]: int(match["count"])})
+    if ttl > _LONGEST_TTL:
+        raise typer.BadParameter("--ttl is at most 366d: a token cannot be taken back")
+    return ttl
+
+
+def _show_findings(findings: tuple[Finding, ...]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("", "what", "how it stands", "what to do"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        colour = _COLOURS[finding.level]
+        mark = f"[{colour}]{finding.level.value}[/{colour}]"
+        table.add_row(mark, finding.what, finding.fact, finding.remedy)
+    Console().print(table)
+
+
+def _show_values(values: tuple[tuple[str, str], ...]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("setting")
+    table.add_column("value", overflow="fold")
+    for variable, value in values:
+        table.add_row(variable, value)
+    _out.print()
+    Console().print(table)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(msgspec.json.encode(value).decode())
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _show_error(error: EmberkeepError) -> None:
+    """Say what was refused, with every field and fact, on standard error."""
+    fields = error.errors if isinstance(error, Invalid) else ()
+    if _wants_json():
+        document = {
+            "code": error.code,
+            "detail": error.message,
+            "errors": [{"path": f.path, "message": f.message} for f in fields],
+            **error.facts,
+        }
+        typer.echo(msgspec.json.encode(document, enc_hook=str).decode(), err=True)
+        return
+    _err.print(f"[red]{error.code}[/red]: ", end="")
+    _err.print(error.message, markup=False)
+    for field in fields:
+        _err.print(f"  {field.path}: {field.message}", markup=False)
+    for name, fact in error.facts.items():
+        _err.print(f"  {name}: {fact}", markup=False)
+
+
+def _show_bug(error: Exception) -> None:
+    """Say that it is our mistake; show where only to those who set the log level to debug."""
+    if os.environ.get("EMBERKEEP_LOG_LEVEL") == "debug":
+        _err.print_exception(show_locals=False)
+    kind = type(error).__name__
+    _err.print(f"[red]bug[/red]: {kind}: ", end="")
+    _err.print(str(error).partition("\n")[0], markup=False)
+    _err.print("  EMBERKEEP_LOG_LEVEL=debug shows where; please report it.")

@@ -1,0 +1,221 @@
+"""The composition root: settings become a database, services and an application, and end in order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from emberkeep.base import clock, log
+from emberkeep.base.config import Secret, Settings, load_settings
+from emberkeep.base.db import Database, connect, open_database
+from emberkeep.base.doctor import service as doctor
+from emberkeep.base.doctor.model import Finding, Level
+from emberkeep.base.errors import Invalid, Unavailable
+from emberkeep.base.postgres import ensure_database, run_embedded
+from emberkeep.base.postgres.home import open_home
+from emberkeep.migrate import service as migrations
+from emberkeep.migrate.model import DEFAULT_SETS
+from emberkeep.web import idempotency
+from emberkeep.web.app import Services, make_app
+from emberkeep.web.auth import Keys
+from emberkeep.web.front import Front
+
+_log = structlog.get_logger(__name__)
+
+_DATABASE: Final = "emberkeep"
+_KEY_FILE: Final = "secret_key"
+_KEY_BYTES: Final = 48
+# Whether the schema is current changes only when somebody migrates: not asked at every probe.
+_SCHEMA_CHECK_S: Final = 5.0
+
+
+class SecretKeyMissing(Invalid):
+    """A database of one's own needs `EMBERKEEP_SECRET_KEY`: every process must sign with the same."""
+
+    code = "settings.secret_key_missing"
+
+
+class SchemaBehind(Unavailable):
+    """The database's schema is not the one that this version needs; run `emberkeep migrate up`."""
+
+    code = "service.schema_behind"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the data are: the service's connection, the owner's, and the embedded server's version."""
+
+    dsn: str
+    owner_dsn: str
+    embedded_version: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Everything that runs in one process."""
+
+    settings: Settings
+    place: Place
+    keys: Keys
+    database: Database
+    app: Front
+
+
+@contextlib.contextmanager
+def open_place(settings: Settings) -> Generator[Place]:
+    """Lend the database that the settings name, or an embedded one for as long as the block.
+
+    It blocks while an embedded server starts.
+
+    :raises PostgresUnavailable: when there can be no embedded server
+    """
+    if settings.database_url is not None:
+        owner = settings.migration_database_url or settings.database_url
+        yield Place(settings.database_url.reveal, owner.reveal, None)
+        return
+    with run_embedded(data_dir=settings.data_dir, bin_dir=settings.postgres_bin_dir) as server:
+        ensure_database(server.dsn, _DATABASE)
+        dsn = server.dsn_for(_DATABASE)
+        yield Place(dsn, dsn, server.version)
+
+
+@contextlib.asynccontextmanager
+async def open_system(
+    settings: Settings, *, may_migrate: bool = True, must_be_sound: bool = True
+) -> AsyncGenerator[System]:
+    """Bring up everything: database, schema, services, application. All of it ends with the block.
+
+    `must_be_sound=False` serves from a database that may lose what it confirmed: for tests only.
+
+    :raises SystemUnsound: when the database cannot keep our promises
+    :raises SecretKeyMissing: when tokens could not be signed
+    """
+    keys = read_keys(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        place = stack.enter_context(open_place(settings))
+        findings = await examine(settings, place)
+        warn_of(findings)
+        if must_be_sound:
+            doctor.refuse_unsound(findings)
+        if may_migrate:
+            await migrations.apply_migrations(place.owner_dsn, now=clock.read_now())
+        database = await stack.enter_async_context(
+            open_database(place.dsn, connections=settings.pool_connections)
+        )
+        async with database.connection() as conn:
+            await idempotency.sweep_keys(conn, now=clock.read_now())
+        app = make_app(
+            Services(
+                keys=keys,
+                database=database,
+                check_ready=_make_ready_check(database, place),
+                requests_per_minute=settings.requests_per_minute,
+            )
+        )
+        yield System(settings=settings, place=place, keys=keys, database=database, app=app)
+
+
+async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
+    """Return what the doctor finds at `place`.
+
+    :raises DatabaseUnavailable: when it cannot be reached
+    """
+    async with await connect(place.dsn, application="emberkeep doctor") as conn:
+        return await doctor.examine(
+            conn,
+            schemas=[migration_set.schema for migration_set in DEFAULT_SETS],
+            zones=sorted({"UTC", settings.server_time_zone}),
+            needed_connections=settings.pool_connections + settings.writer_connections,
+            is_embedded=place.embedded_version is not None,
+            now=clock.read_now(),
+        )
+
+
+def warn_of(findings: tuple[Finding, ...]) -> None:
+    """Write a log line for each finding that is not well."""
+    for finding in findings:
+        if finding.level is not Level.OK:
+            _log.warning("doctor", what=finding.what, fact=finding.fact, remedy=finding.remedy)
+
+
+def read_keys(settings: Settings) -> Keys:
+    """Return the keys of the settings; with the embedded server one is made and kept beside it.
+
+    :raises SecretKeyMissing: when a database is named, and no key
+    """
+    if settings.secret_key is not None:
+        return Keys(settings.secret_key, settings.previous_secret_key)
+    if settings.database_url is not None:
+        raise SecretKeyMissing(
+            "EMBERKEEP_DATABASE_URL is set, so EMBERKEEP_SECRET_KEY must be, too: at least 32 bytes,"
+            " the same in every process"
+        )
+    return Keys(_keep_key(open_home(settings.data_dir).data_dir / _KEY_FILE))
+
+
+def _keep_key(path: Path) -> Secret:
+    if not path.exists():
+        # Written whole, then linked into place: of two processes that start at once, one wins,
+        # and neither ever reads half a key.
+        draft = path.with_name(f"{_KEY_FILE}.{secrets.token_hex(8)}")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(_KEY_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return Secret(path.read_text("ascii"))
+
+
+def _make_ready_check(database: Database, place: Place) -> Callable[[], Awaitable[None]]:
+    """Return a check that raises while the database is away, or its schema is behind."""
+    current_until_s = 0.0
+
+    async def check_ready() -> None:
+        nonlocal current_until_s
+        async with database.connection() as conn:
+            await conn.execute("select 1")
+        at_s = clock.read_now().timestamp()
+        if at_s < current_until_s:
+            return
+        versions = await migrations.read_status(place.owner_dsn)
+        if any(version.state != "clean" for version in versions):
+            raise SchemaBehind("the schema is not the one that this version needs")
+        current_until_s = at_s + _SCHEMA_CHECK_S
+
+    return check_ready
+
+
+def make_process_app() -> Callable[..., Awaitable[None]]:
+    """Return the application of one of several processes; uvicorn calls it by name in each.
+
+    The system is opened when the server starts the application, and closed when it stops it.
+    """
+    settings = load_settings(os.environ)
+    log.configure(log_format=settings.log_format, log_level=settings.log_level)
+    stack = contextlib.AsyncExitStack()
+    front: Front | None = None
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal front
+        if scope["type"] != "lifespan":
+            assert front is not None
+            await front(scope, receive, send)
+            return
+        await receive()
+        # The parent has migrated already.
+        system = await stack.enter_async_context(open_system(settings, may_migrate=False))
+        front = system.app
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await stack.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return run
