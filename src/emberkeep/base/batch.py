@@ -184,7 +184,7 @@ class Batcher(Generic[Request, Answer]):
                 future.set_exception(error)
 
     async def _connect(self) -> Connection:
-        return await db.connect(self._dsn, application="emberkeep-writer")
+        return await db.connect_for_batches(self._dsn)
 
 
 async def _close_quietly(conn: Connection) -> None:

@@ -56,9 +56,15 @@ def is_connection_lost(error: BaseException) -> bool:
     )
 
 
+_OPTIONS = "-c timezone=UTC"
+
 # A batch is an array whose length says nothing about the plan: every statement reaches its rows by
-# an index, one by one. Planning anew for each array would cost more than the work itself.
-_OPTIONS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan"
+# an index, one by one. Planning anew for each array would cost more than the work itself, and a
+# plan made while the tables were small would scan them whole when they are not.
+_BATCH_OPTIONS = (
+    f"{_OPTIONS} -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 
 
 async def connect(dsn: str, *, application: str = "emberkeep") -> Connection:
@@ -66,13 +72,25 @@ async def connect(dsn: str, *, application: str = "emberkeep") -> Connection:
 
     :raises DatabaseUnavailable: when the server cannot be reached
     """
+    return await _connect(dsn, application=application, options=_OPTIONS)
+
+
+async def connect_for_batches(dsn: str) -> Connection:
+    """Open one connection, in autocommit mode, for statements that take arrays of keys.
+
+    :raises DatabaseUnavailable: when the server cannot be reached
+    """
+    return await _connect(dsn, application="emberkeep-writer", options=_BATCH_OPTIONS)
+
+
+async def _connect(dsn: str, *, application: str, options: str) -> Connection:
     try:
         return await psycopg.AsyncConnection.connect(
             dsn,
             autocommit=True,
             application_name=application,
             prepare_threshold=1,
-            options=_OPTIONS,
+            options=options,
         )
     except psycopg.OperationalError as e:
         raise DatabaseUnavailable("the database cannot be reached") from e

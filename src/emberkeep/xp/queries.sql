@@ -33,108 +33,107 @@ order by player.user_id;
 
 -- name: insert_claims
 -- Writes the awards, the ledger rows and the new streaks of a batch, or fails as a whole with
--- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the players
--- in their order, so that two batches never wait for each other. The ledger's trigger adds the
+-- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the balances
+-- in order of player, so that two batches never wait for each other. What was read of a player, and
+-- what the streak is in the end, stand with the player's last claim. The ledger's trigger adds the
 -- amounts to the balances.
-with player as (
-    select
-        moved.user_id,
-        moved.current_streak,
-        moved.longest_streak,
-        moved.grace_used,
-        moved.last_reward_day_id,
-        moved.model_state::jsonb as model_state,
-        moved.updated_at
-    from
-        unnest(
-            %(user_ids)b::bigint [],
-            %(prior_reward_day_ids)b::text [],
-            %(prior_balances)b::bigint [],
-            %(prior_lifetimes)b::bigint [],
-            %(prior_seasonals)b::bigint [],
-            %(current_streaks)b::int [],
-            %(longest_streaks)b::int [],
-            %(graces_used)b::int [],
-            %(last_reward_day_ids)b::text [],
-            %(model_states)b::text [],
-            %(updated_ats)b::timestamptz []
-        ) as moved (
-            user_id,
-            prior_reward_day_id,
-            prior_balance,
-            prior_lifetime,
-            prior_seasonal,
-            current_streak,
-            longest_streak,
-            grace_used,
-            last_reward_day_id,
-            model_state,
-            updated_at
-        )
-    inner join xp.xp_balance as balance on moved.user_id = balance.user_id
-    inner join xp.xp_streaks as streak on moved.user_id = streak.user_id
-    where
-        streak.last_reward_day_id is not distinct from moved.prior_reward_day_id
-        and balance.current_balance = moved.prior_balance
-        and balance.lifetime_xp = moved.prior_lifetime
-        and balance.seasonal_xp = moved.prior_seasonal
-    order by moved.user_id
-    for no key update of balance, streak
-),
-
-streak_moved as (
-    update xp.xp_streaks as streak
-    set
-        current_streak = player.current_streak,
-        longest_streak = player.longest_streak,
-        grace_used = player.grace_used,
-        last_reward_day_id = player.last_reward_day_id,
-        model_state = player.model_state,
-        updated_at = player.updated_at
-    from player
-    where streak.user_id = player.user_id
-    returning streak.user_id
-),
-
-claim as (
+with claim as materialized (
     select
         paid.user_id,
         paid.reward_day_id,
         paid.xp_awarded,
         paid.streak_day,
+        paid.longest_streak,
+        paid.grace_used,
         paid.policy_key,
         paid.policy_version,
-        paid.receipt_id::uuid as receipt_id,
+        paid.receipt_id,
         paid.season_id,
-        paid.snapshot,
         paid.claimed_at,
+        paid.snapshot::jsonb as snapshot,
+        paid.is_last,
+        paid.prior_reward_day_id,
+        paid.prior_balance,
+        paid.prior_lifetime,
+        paid.prior_seasonal,
         paid.ordinal
     from
         unnest(
-            %(paid_user_ids)b::bigint [],
-            %(reward_day_ids)b::text [],
-            %(xp_awarded)b::bigint [],
-            %(streak_days)b::int [],
-            %(policy_keys)b::text [],
-            %(policy_versions)b::int [],
-            %(receipt_ids)b::text [],
+            %(user_ids)s::bigint [],
+            %(reward_day_ids)s::text [],
+            %(xp_awarded)s::bigint [],
+            %(streak_days)s::int [],
+            %(longest_streaks)s::int [],
+            %(graces_used)s::int [],
+            %(policy_keys)s::text [],
+            %(policy_versions)s::int [],
+            %(receipt_ids)s::uuid [],
             %(season_ids)b::text [],
+            %(claimed_ats)s::timestamptz [],
             %(snapshots)b::text [],
-            %(claimed_ats)b::timestamptz []
+            %(are_last)s::boolean [],
+            %(prior_reward_day_ids)s::text [],
+            %(prior_balances)s::bigint [],
+            %(prior_lifetimes)s::bigint [],
+            %(prior_seasonals)s::bigint []
         ) with ordinality
         as paid (
             user_id,
             reward_day_id,
             xp_awarded,
             streak_day,
+            longest_streak,
+            grace_used,
             policy_key,
             policy_version,
             receipt_id,
             season_id,
-            snapshot,
             claimed_at,
+            snapshot,
+            is_last,
+            prior_reward_day_id,
+            prior_balance,
+            prior_lifetime,
+            prior_seasonal,
             ordinal
         )
+),
+
+player as (
+    select
+        claim.user_id,
+        claim.streak_day,
+        claim.longest_streak,
+        claim.grace_used,
+        claim.reward_day_id,
+        coalesce(claim.snapshot -> 'model_state', '{}') as model_state,
+        claim.claimed_at,
+        claim.prior_reward_day_id
+    from claim
+    inner join xp.xp_balance as balance on claim.user_id = balance.user_id
+    where
+        claim.is_last
+        and balance.current_balance = claim.prior_balance
+        and balance.lifetime_xp = claim.prior_lifetime
+        and balance.seasonal_xp = claim.prior_seasonal
+    order by claim.user_id
+    for no key update of balance
+),
+
+streak_moved as (
+    update xp.xp_streaks as streak
+    set
+        current_streak = player.streak_day,
+        longest_streak = player.longest_streak,
+        grace_used = player.grace_used,
+        last_reward_day_id = player.reward_day_id,
+        model_state = player.model_state,
+        updated_at = player.claimed_at
+    from player
+    where
+        streak.user_id = player.user_id
+        and streak.last_reward_day_id is not distinct from player.prior_reward_day_id
+    returning streak.user_id
 ),
 
 award as (
@@ -157,7 +156,7 @@ award as (
         claim.policy_key,
         claim.policy_version,
         claim.receipt_id,
-        claim.snapshot::jsonb,
+        claim.snapshot,
         claim.claimed_at
     from claim
     order by claim.ordinal
@@ -187,7 +186,7 @@ entry as (
     order by claim.ordinal
 )
 
-select xp.check_claims_fresh((select count(*) from streak_moved), cardinality(%(user_ids)b::bigint []));
+select xp.check_claims_fresh((select count(*) from streak_moved), %(players)s);
 
 -- name: read_awards
 -- The awards of the given players and days; what was never awarded is missing from the answer.

@@ -21,7 +21,6 @@ from emberkeep.xp.model import (
     PolicyKey,
     PolicyStatus,
     Season,
-    SeasonId,
     SegmentKey,
     StreakFigures,
     StreakState,
@@ -46,20 +45,15 @@ class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ClaimRow(msgspec.Struct, frozen=True):
-    """An award to be written, with what the claim left behind."""
+    """An award to be written, and what the claim left behind.
+
+    `before` is the player as read, on the last claim of each player in the batch.
+    """
 
     user_id: UserId
     award: Award
     model_state: Mapping[str, object]
-    season_id: SeasonId | None
-
-
-class PlayerMove(msgspec.Struct, frozen=True):
-    """A player before and after the claims of one batch."""
-
-    before: PlayerState
-    streak: StreakState
-    updated_at: datetime.datetime
+    before: PlayerState | None
 
 
 _encode_snapshot = msgspec.json.Encoder().encode
@@ -125,47 +119,39 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
     )
 
 
-async def insert_claims(
-    conn: Connection, *, players: Sequence[PlayerMove], claims: Sequence[ClaimRow]
-) -> None:
+async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None:
     """Write a batch of claims; the error of a stale player rises where the pipeline ends."""
-    before = [player.before for player in players]
-    after = [player.streak for player in players]
     awards = [claim.award for claim in claims]
+    before = [claim.before for claim in claims]
     await conn.execute(
         _SQL["insert_claims"],
         {
-            "user_ids": [p.user_id for p in before],
-            "prior_reward_day_ids": [_to_day_id(p.streak.last_reward_day) for p in before],
-            "prior_balances": [p.balance.current for p in before],
-            "prior_lifetimes": [p.balance.lifetime for p in before],
-            "prior_seasonals": [p.balance.seasonal for p in before],
-            "current_streaks": [s.current_streak for s in after],
-            "longest_streaks": [s.longest_streak for s in after],
-            "graces_used": [s.grace_used for s in after],
-            "last_reward_day_ids": [_to_day_id(s.last_reward_day) for s in after],
-            "model_states": [_to_json(s.model_state) for s in after],
-            "updated_ats": [player.updated_at for player in players],
-            "paid_user_ids": [claim.user_id for claim in claims],
-            "reward_day_ids": [_to_day_id(a.reward_day) for a in awards],
-            "xp_awarded": [a.xp_awarded for a in awards],
-            "streak_days": [a.streak.current for a in awards],
-            "policy_keys": [a.policy_key for a in awards],
-            "policy_versions": [a.policy_version for a in awards],
-            "receipt_ids": [a.receipt_id for a in awards],
-            "season_ids": [claim.season_id for claim in claims],
+            "user_ids": sql.array(claim.user_id for claim in claims),
+            "reward_day_ids": sql.array(a.reward_day for a in awards),
+            "xp_awarded": sql.array(a.xp_awarded for a in awards),
+            "streak_days": sql.array(a.streak.current for a in awards),
+            "longest_streaks": sql.array(a.streak.longest for a in awards),
+            "graces_used": sql.array(a.streak.grace_used for a in awards),
+            "policy_keys": sql.array(a.policy_key for a in awards),
+            "policy_versions": sql.array(a.policy_version for a in awards),
+            "receipt_ids": sql.array(a.receipt_id for a in awards),
+            "season_ids": [a.explain.season_id for a in awards],
+            "claimed_ats": sql.array(a.claimed_at for a in awards),
             "snapshots": [_to_snapshot(claim) for claim in claims],
-            "claimed_ats": [a.claimed_at for a in awards],
+            "are_last": sql.array(player is not None for player in before),
+            "prior_reward_day_ids": sql.array(
+                p and p.streak.last_reward_day for p in before
+            ),
+            "prior_balances": sql.array(p and p.balance.current for p in before),
+            "prior_lifetimes": sql.array(p and p.balance.lifetime for p in before),
+            "prior_seasonals": sql.array(p and p.balance.seasonal for p in before),
+            "players": sum(player is not None for player in before),
         },
     )
 
 
 def _to_day_id(day: datetime.date | None) -> str | None:
     return None if day is None else day.isoformat()
-
-
-def _to_json(value: Mapping[str, object]) -> str:
-    return _encode_snapshot(value).decode() if value else _EMPTY_JSON
 
 
 def _to_snapshot(claim: ClaimRow) -> str:

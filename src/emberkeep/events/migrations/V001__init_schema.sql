@@ -96,6 +96,9 @@ create function ${schema}.append_to_streams(
     appended_at timestamptz
 ) returns bigint
 language plpgsql
+-- Both sides of the join are as long as the batch, which the planner cannot know.
+set enable_nestloop = off
+set enable_mergejoin = on
 as $$
 declare
     appended bigint;
@@ -136,33 +139,30 @@ begin
                 updated_at = excluded.updated_at
             where stream.deleted_at is null
         returning stream.stream_id, stream.stream_version
-    ),
-
-    facts as (
-        insert into ${schema}.events (
-            stream_id,
-            stream_version,
-            event_type,
-            event_version,
-            data,
-            metadata,
-            created_at
-        )
-        select
-            given.stream_id,
-            moved.stream_version - given.steps + given.step,
-            given.event_type,
-            given.event_version,
-            given.data::jsonb,
-            given.metadata::jsonb,
-            appended_at
-        from given
-        inner join moved on given.stream_id = moved.stream_id
-        order by given.ordinal
-        returning 1
     )
 
-    select count(*) into appended from facts;
+    insert into ${schema}.events (
+        stream_id,
+        stream_version,
+        event_type,
+        event_version,
+        data,
+        metadata,
+        created_at
+    )
+    select
+        given.stream_id,
+        moved.stream_version - given.steps + given.step,
+        given.event_type,
+        given.event_version,
+        given.data::jsonb,
+        given.metadata::jsonb,
+        appended_at
+    from given
+    inner join moved on given.stream_id = moved.stream_id
+    order by given.ordinal;
+
+    get diagnostics appended = row_count;
 
     if appended <> cardinality(stream_ids) then
         raise exception 'a deleted stream takes no more events'

@@ -107,15 +107,7 @@ begin
             coalesce(last_run.amount, delta.season_amount) as season_amount
         from delta
         left join last_run on delta.user_id = last_run.user_id
-    ),
-
-    -- In order of player, so that two statements never wait for each other.
-    locked as (
-        select balance.user_id
-        from ${schema}.xp_balance as balance
-        inner join settled on balance.user_id = settled.user_id
-        order by balance.user_id
-        for no key update of balance
+        order by delta.user_id
     ),
 
     updated as (
@@ -132,7 +124,6 @@ begin
             season_id = coalesce(settled.season_id, balance.season_id),
             updated_at = greatest(balance.updated_at, settled.newest_at)
         from settled
-        inner join locked on settled.user_id = locked.user_id
         where balance.user_id = settled.user_id
         returning 1
     )

@@ -68,7 +68,7 @@ def find_visits(lines: Iterable[str], window: ClaimWindow) -> list[Visit]:
 def _read_rows(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
     rows = csv.reader(lines, strict=True)
     try:
-        header = next(rows, [])
+        header = next(rows, list[str]())
         _check_header(header)
         for row in rows:
             if len(row) != len(header):

@@ -23,10 +23,12 @@ from emberkeep.xp.model import (
     SegmentKey,
     Step,
     StreakFigures,
+    StreakState,
     UserId,
     WindowClosed,
 )
-from emberkeep.xp.rules import balance, catalogue, document, reward_day, streak
+from emberkeep.xp.rules import catalogue, document, reward_day, streak
+from emberkeep.xp.rules.balance import add_credit
 
 _ONE_DAY = datetime.timedelta(days=1)
 _EPOCH_DAY = datetime.date(2000, 1, 1).toordinal()
@@ -36,7 +38,7 @@ class Payment(Noun, frozen=True, kw_only=True):
     """A claim that is to be written: the award, and the player's streak and balance after it."""
 
     award: Award
-    step: Step
+    streak: StreakState
     balance: Balance
 
 
@@ -68,26 +70,24 @@ def find_next_opening(
     today: RewardDay,
     window: ClaimWindow,
     *,
+    last_day: datetime.date,
     server_zone: str,
 ) -> datetime.datetime:
-    """Return the first instant at which `player`, who has claimed up to today, can claim again.
+    """Return the first instant at which `player`, whose last paid day is `last_day`, can claim.
 
     That is the next boundary, except where a change of zone would give a day that was claimed
     already: then the player waits for the next new day.
     """
-    last_day = player.streak.last_reward_day
-    if last_day is None or last_day < today.day:
-        last_day = today.day
     changes_at = player.next_reward_tz_at
-    if last_day == today.day and (changes_at is None or today.next_at < changes_at):
+    if last_day <= today.day and (changes_at is None or today.next_at < changes_at):
         return today.next_at
+    next_day = max(last_day, today.day) + _ONE_DAY
     zone = find_anchor_zone(player, window, at=today.opens_at, server_zone=server_zone)
-    opens_at = reward_day.boundary(last_day + _ONE_DAY, zone, window.start_minutes)
+    opens_at = reward_day.boundary(next_day, zone, window.start_minutes)
     if changes_at is None or opens_at < changes_at:
         return opens_at
     zone = find_anchor_zone(player, window, at=changes_at, server_zone=server_zone)
-    opens_at = reward_day.boundary(last_day + _ONE_DAY, zone, window.start_minutes)
-    return max(opens_at, changes_at)
+    return max(reward_day.boundary(next_day, zone, window.start_minutes), changes_at)
 
 
 def check_window(today: RewardDay, *, at: datetime.datetime) -> None:
@@ -111,32 +111,35 @@ def check_cooldown(window: ClaimWindow, last: Award, *, at: datetime.datetime) -
 
 
 def decide_payment(
-    player: PlayerState,
     version: PolicyVersion,
     *,
+    user_id: UserId,
+    before: StreakState,
+    balance: Balance,
     day: datetime.date,
     at: datetime.datetime,
     seasons: Sequence[Season],
     segment: SegmentKey | None,
 ) -> Payment:
-    """Return what claiming `day`, which must be a new one for `player`, pays."""
-    has_ended = streak.has_season_ended(seasons, player.streak.last_reward_day, day)
+    """Return what claiming `day`, which must be later than the last one claimed, pays."""
+    has_ended = bool(seasons) and streak.has_season_ended(seasons, before.last_reward_day, day)
     season = catalogue.find_season(seasons, day=day)
-    step = streak.advance(version.policy, player.streak, day=day, at=at, has_season_ended=has_ended)
-    after = balance.add_credit(
-        player.balance,
+    step = streak.advance(version.policy, before, day=day, at=at, has_season_ended=has_ended)
+    after = add_credit(
+        balance,
         amount=step.xp_awarded,
         season_id=None if season is None else season.season_id,
     )
+    state = step.state
     award = Award(
-        receipt_id=make_receipt_id(player.user_id, day),
+        receipt_id=make_receipt_id(user_id, day),
         reward_day=day,
         claimed_at=at,
         xp_awarded=step.xp_awarded,
         streak=StreakFigures(
-            current=step.state.current_streak,
-            longest=step.state.longest_streak,
-            grace_used=step.state.grace_used,
+            current=state.current_streak,
+            longest=state.longest_streak,
+            grace_used=state.grace_used,
         ),
         policy_key=version.policy.policy_key,
         policy_version=version.policy_version,
@@ -147,7 +150,7 @@ def decide_payment(
         ),
         explain=explain(version, step, season),
     )
-    return Payment(award=award, step=step, balance=after)
+    return Payment(award=award, streak=state, balance=after)
 
 
 def explain(version: PolicyVersion, step: Step, season: Season | None) -> Explanation:

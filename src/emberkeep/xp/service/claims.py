@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,28 +15,41 @@ from emberkeep.events.model import NewEvent, StreamId
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     Award,
+    Balance,
     ClaimRequest,
     ClaimStatus,
-    ClaimWindow,
     CooldownRunning,
     PlayerId,
     PlayerState,
     PlayerUnknown,
+    PolicyVersion,
     Receipt,
     RewardDay,
+    SegmentKey,
+    StreakState,
     UserId,
 )
 from emberkeep.xp.rules import catalogue as catalogues
 from emberkeep.xp.rules import claim as rules
 from emberkeep.xp.rules.catalogue import Catalogue
 from emberkeep.xp.service.catalogue import load_catalogue
-from emberkeep.xp.store import ClaimRow, PlayerMove
+from emberkeep.xp.store import ClaimRow
 
 _encode = msgspec.json.Encoder().encode
 
 
+class _Account(msgspec.Struct):
+    """One player while a batch is decided: as read, and as the claims so far leave them."""
+
+    before: PlayerState
+    streak: StreakState
+    balance: Balance
+    last_award: Award | None = None
+    paid: list[Award] = msgspec.field(default_factory=list[Award])
+
+
 class ClaimBatch:
-    """The claims of one batch while they are decided, player by player, in the order they came."""
+    """The claims of one batch while they are decided, in the order they came."""
 
     def __init__(
         self,
@@ -45,12 +58,9 @@ class ClaimBatch:
         catalogue: Catalogue,
         server_zone: str,
     ) -> None:
-        self._before = {player.player_id: player for player in players}
-        self._now = dict(self._before)
+        self._accounts = {p.player_id: _Account(p, p.streak, p.balance) for p in players}
         self._catalogue = catalogue
         self._server_zone = server_zone
-        self._last_awards: dict[UserId, Award] = {}
-        self.rows: list[ClaimRow] = []
 
     def list_missing_awards(
         self, requests: Sequence[ClaimRequest]
@@ -61,22 +71,24 @@ class ClaimBatch:
         """
         missing: set[tuple[UserId, datetime.date]] = set()
         for request in requests:
-            player = self._before.get(request.player_id)
-            last_day = None if player is None else player.streak.last_reward_day
-            if player is None or last_day is None:
+            account = self._accounts.get(request.player_id)
+            last_day = None if account is None else account.before.streak.last_reward_day
+            if account is None or last_day is None:
                 continue
             try:
-                window, today = self._find_day(player, request)
+                version, _, today = self._find_day(account, request)
             except EmberkeepError:
                 continue  # `answer` will say so.
-            if today.day <= last_day or window.min_cooldown_hours is not None:
-                missing.add((player.user_id, last_day))
+            if today.day <= last_day or version.policy.claim_window.min_cooldown_hours is not None:
+                missing.add((account.before.user_id, last_day))
         return sorted(missing)
 
-    def remember_awards(self, awards: dict[tuple[UserId, datetime.date], Award]) -> None:
+    def remember_awards(self, awards: Mapping[tuple[UserId, datetime.date], Award]) -> None:
         """Take in the awards that `list_missing_awards` asked for."""
-        for (user_id, _), award in awards.items():
-            self._last_awards[user_id] = award
+        for account in self._accounts.values():
+            last_day = account.before.streak.last_reward_day
+            if last_day is not None:
+                account.last_award = awards.get((account.before.user_id, last_day))
 
     def answer(self, request: ClaimRequest) -> Receipt | EmberkeepError:
         """Decide `request`, given everything that was decided before it."""
@@ -85,101 +97,85 @@ class ClaimBatch:
         except EmberkeepError as e:
             return e
 
-    def list_moves(self) -> list[PlayerMove]:
-        """Return every player whose streak has moved, in order of player."""
-        moved_at = {row.user_id: row.award.claimed_at for row in self.rows}
-        moves = [
-            PlayerMove(before, self._now[player_id].streak, moved_at[before.user_id])
-            for player_id, before in self._before.items()
-            if before.user_id in moved_at
-        ]
-        moves.sort(key=lambda move: move.before.user_id)
-        return moves
-
-    def list_events(self) -> list[NewEvent]:
-        """Return what there is to tell about the claims, in order of player."""
-        names = {player.user_id: player.player_id for player in self._before.values()}
-        return [event for row in self.rows for event in _list_events(names[row.user_id], row)]
+    def list_rows(self) -> list[tuple[PlayerId, ClaimRow]]:
+        """Return what is to be written, in order of player and then of day."""
+        rows: list[tuple[PlayerId, ClaimRow]] = []
+        for account in self._accounts.values():
+            before = account.before
+            last = len(account.paid) - 1
+            rows.extend(
+                (
+                    before.player_id,
+                    ClaimRow(
+                        before.user_id,
+                        award,
+                        account.streak.model_state,
+                        before if index == last else None,
+                    ),
+                )
+                for index, award in enumerate(account.paid)
+            )
+        return rows
 
     def _decide(self, request: ClaimRequest) -> Receipt:
-        player = self._now.get(request.player_id)
-        if player is None:
+        account = self._accounts.get(request.player_id)
+        if account is None:
             raise PlayerUnknown("no player has this id")
-        version, segment = catalogues.find_version(
-            self._catalogue,
-            policy_key=request.policy_key,
-            segment_key=player.segment_key,
-            at=request.now,
-        )
-        window = version.policy.claim_window
-        today = rules.find_claim_day(player, request, window, server_zone=self._server_zone)
-        last_day = player.streak.last_reward_day
-        last_award = self._last_awards.get(player.user_id)
+        version, segment, today = self._find_day(account, request)
+        last_day = account.streak.last_reward_day
         if last_day is not None and today.day <= last_day:
-            assert last_award is not None, "a player who has claimed has an award"
-            return self._receipt(ClaimStatus.ALREADY_CLAIMED, player, last_award, today, window)
+            return self._receipt(ClaimStatus.ALREADY_CLAIMED, account, version, today)
         rules.check_window(today, at=request.at)
-        if last_award is not None:
-            self._check_cooldown(player, last_award, request, today, window)
+        if account.last_award is not None:
+            self._check_cooldown(account, version, request, today)
         payment = rules.decide_payment(
-            player,
             version,
+            user_id=account.before.user_id,
+            before=account.streak,
+            balance=account.balance,
             day=today.day,
             at=request.at,
             seasons=self._catalogue.seasons,
             segment=segment,
         )
-        paid = msgspec.structs.replace(player, streak=payment.step.state, balance=payment.balance)
-        self._now[request.player_id] = paid
-        self._last_awards[player.user_id] = payment.award
-        self.rows.append(
-            ClaimRow(
-                player.user_id,
-                payment.award,
-                payment.step.state.model_state,
-                payment.award.explain.season_id,
-            )
-        )
-        return self._receipt(ClaimStatus.NEW, paid, payment.award, today, window)
+        account.streak, account.balance = payment.streak, payment.balance
+        account.last_award = payment.award
+        account.paid.append(payment.award)
+        return self._receipt(ClaimStatus.NEW, account, version, today)
 
     def _find_day(
-        self, player: PlayerState, request: ClaimRequest
-    ) -> tuple[ClaimWindow, RewardDay]:
-        version, _ = catalogues.find_version(
+        self, account: _Account, request: ClaimRequest
+    ) -> tuple[PolicyVersion, SegmentKey | None, RewardDay]:
+        version, segment = catalogues.find_version(
             self._catalogue,
             policy_key=request.policy_key,
-            segment_key=player.segment_key,
+            segment_key=account.before.segment_key,
             at=request.now,
         )
-        window = version.policy.claim_window
-        return window, rules.find_claim_day(player, request, window, server_zone=self._server_zone)
+        today = rules.find_claim_day(
+            account.before, request, version.policy.claim_window, server_zone=self._server_zone
+        )
+        return version, segment, today
 
     def _check_cooldown(
-        self,
-        player: PlayerState,
-        last: Award,
-        request: ClaimRequest,
-        today: RewardDay,
-        window: ClaimWindow,
+        self, account: _Account, version: PolicyVersion, request: ClaimRequest, today: RewardDay
     ) -> None:
+        assert account.last_award is not None
         try:
-            rules.check_cooldown(window, last, at=request.at)
+            rules.check_cooldown(version.policy.claim_window, account.last_award, at=request.at)
         except CooldownRunning as e:
-            receipt = self._receipt(ClaimStatus.ALREADY_CLAIMED, player, last, today, window)
+            receipt = self._receipt(ClaimStatus.ALREADY_CLAIMED, account, version, today)
             raise CooldownRunning(e.message, **e.facts, receipt=receipt) from None
 
     def _receipt(
-        self,
-        status: ClaimStatus,
-        player: PlayerState,
-        award: Award,
-        today: RewardDay,
-        window: ClaimWindow,
+        self, status: ClaimStatus, account: _Account, version: PolicyVersion, today: RewardDay
     ) -> Receipt:
+        award = account.last_award
+        assert award is not None, "a player who has claimed has an award"
         return Receipt(
             status=status,
             receipt_id=award.receipt_id,
-            player_id=player.player_id,
+            player_id=account.before.player_id,
             reward_day_id=award.reward_day,
             xp_awarded=award.xp_awarded,
             streak=award.streak,
@@ -189,7 +185,11 @@ class ClaimBatch:
             milestones=award.milestones,
             balance=award.balance,
             next_boundary_at=rules.find_next_opening(
-                player, today, window, server_zone=self._server_zone
+                account.before,
+                today,
+                version.policy.claim_window,
+                last_day=award.reward_day,
+                server_zone=self._server_zone,
             ),
             explain=award.explain,
         )
@@ -219,10 +219,14 @@ async def claim_batch(
     if missing := batch.list_missing_awards(requests):
         batch.remember_awards(await store.read_awards(conn, keys=missing))
     answers = [batch.answer(request) for request in requests]
-    if batch.rows:
+    if rows := batch.list_rows():
         async with db.atomically(conn):
-            await store.insert_claims(conn, players=batch.list_moves(), claims=batch.rows)
-            await events.append_events(conn, events=batch.list_events(), now=now)
+            await store.insert_claims(conn, claims=[row for _, row in rows])
+            await events.append_events(
+                conn,
+                events=[event for player_id, row in rows for event in list_events(player_id, row)],
+                now=now,
+            )
     return answers, catalogue
 
 
@@ -231,7 +235,8 @@ def stream_of(player_id: PlayerId) -> StreamId:
     return StreamId(f"player-{player_id}")
 
 
-def _list_events(player_id: PlayerId, row: ClaimRow) -> list[NewEvent]:
+def list_events(player_id: PlayerId, row: ClaimRow) -> list[NewEvent]:
+    """Return what there is to tell about one claim."""
     award = row.award
     stream_id = stream_of(player_id)
     metadata = f'{{"correlation_id": "{award.receipt_id}"}}'
@@ -273,5 +278,5 @@ def _to_claimed_data(player_id: PlayerId, row: ClaimRow) -> dict[str, object]:
         "policy_key": award.policy_key,
         "policy_version": award.policy_version,
         "segment": award.segment,
-        "season_id": row.season_id,
+        "season_id": award.explain.season_id,
     }
