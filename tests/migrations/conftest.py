@@ -62,9 +62,7 @@ def hasty() -> Patience:
 def write_set(tmp_path: Path) -> WriteSet:
     """Make sets in folders of the test's own; called again, it adds to the folder."""
 
-    def write(
-        files: dict[str, str], *, schema: str = "shop", name: str = "shop"
-    ) -> MigrationSet:
+    def write(files: dict[str, str], *, schema: str = "shop", name: str = "shop") -> MigrationSet:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         for file_name, text in files.items():

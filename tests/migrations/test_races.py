@@ -226,7 +226,5 @@ async def test_a_table_that_stays_in_use_ends_the_patience_and_leaves_nothing(
     with psycopg.connect(empty_database) as long_reader:
         long_reader.execute("select id, price from shop.item")
         with pytest.raises(StatementBlocked, match=r"V002__a\.sql:2:1: .*lock timeout"):
-            await service.apply_migrations(
-                empty_database, sets=(shop,), now=now, patience=hasty
-            )
+            await service.apply_migrations(empty_database, sets=(shop,), now=now, patience=hasty)
     assert read_column(conn, "select to_regclass('shop.b')") == [None]

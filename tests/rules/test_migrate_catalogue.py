@@ -16,6 +16,7 @@ from emberkeep.migrate.rules import catalogue
         ("xp", "call my_xp.f(), a.xp.f, $xp.f", "call my_xp.f(), a.xp.f, $xp.f"),
         ("xp", "check (kind = 'xp.granted')", "check (kind = 'xp.granted')"),
         ("x.p", "x1p.f", "x1p.f"),
+        ("x'p", "f\n SET search_path TO 'x''p', 'a'", "f\n SET search_path TO '${schema}', 'a'"),
     ],
 )
 def test_the_token_returns_where_the_name_qualifies(schema: str, line: str, restored: str):

@@ -7,10 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 from emberkeep.migrate.model import Finding, FindingKind
-from emberkeep.migrate.rules.text import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+# A function's own search_path, as pg_get_functiondef() prints it: names as literals.
+_SEARCH_PATH = re.compile(r"^ SET search_path TO .*$", re.MULTILINE)
 
 
 def restore_tokens(lines: Iterable[str], schema: str) -> tuple[str, ...]:
@@ -20,9 +22,17 @@ def restore_tokens(lines: Iterable[str], schema: str) -> tuple[str, ...]:
     be told from data, and is left alone: both readings of one schema have it alike.
     """
     plain, quoted = re.escape(schema), re.escape('"' + schema.replace('"', '""') + '"')
-    names = {re.escape(quote_identifier(schema)), quoted, plain}
-    qualifier = re.compile(rf"""(?<![\w$"'.])(?:{"|".join(sorted(names))})\.""")
-    return tuple(sorted(qualifier.sub("${schema}.", line) for line in lines))
+    qualifier = re.compile(rf"""(?<![\w$"'.])(?:{quoted}|{plain})\.""")
+    literal = "'" + schema.replace("'", "''") + "'"
+    return tuple(
+        sorted(
+            _SEARCH_PATH.sub(
+                lambda m: m[0].replace(literal, "'${schema}'"),
+                qualifier.sub("${schema}.", line),
+            )
+            for line in lines
+        )
+    )
 
 
 def compute_fingerprint(lines: Sequence[str]) -> str:
