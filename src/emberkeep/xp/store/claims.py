@@ -1,4 +1,4 @@
-"""Rows in, XP values out: one function per statement in queries.sql."""
+"""Claims: the players before them, and the rows that they leave."""
 
 from __future__ import annotations
 
@@ -18,16 +18,12 @@ from emberkeep.xp.model import (
     Milestone,
     PlayerId,
     PlayerState,
-    PolicyKey,
-    PolicyStatus,
-    Season,
     SegmentKey,
     StreakFigures,
     StreakState,
     UserId,
 )
-
-_SQL = sql.load("emberkeep.xp")
+from emberkeep.xp.store.statements import SQL
 
 _NO_MODEL_STATE: Mapping[str, object] = {}
 _EMPTY_JSON = "{}"
@@ -66,7 +62,7 @@ async def read_player_states(
 ) -> tuple[list[PlayerState], int | None]:
     """Return the players that exist, and the catalogue's revision; None where there is no player."""
     cursor = conn.cursor(binary=True)
-    await cursor.execute(_SQL["read_player_states"], {"player_ids": list(player_ids)})
+    await cursor.execute(SQL["read_player_states"], {"player_ids": list(player_ids)})
     rows = await cursor.fetchall()
     return [_to_player_state(row) for row in rows], rows[0][-1] if rows else None
 
@@ -124,7 +120,7 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None
     awards = [claim.award for claim in claims]
     before = [claim.before for claim in claims]
     await conn.execute(
-        _SQL["insert_claims"],
+        SQL["insert_claims"],
         {
             "user_ids": sql.array(claim.user_id for claim in claims),
             "reward_day_ids": sql.array(a.reward_day for a in awards),
@@ -139,9 +135,7 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None
             "claimed_ats": sql.array(a.claimed_at for a in awards),
             "snapshots": [_to_snapshot(claim) for claim in claims],
             "are_last": sql.array(player is not None for player in before),
-            "prior_reward_day_ids": sql.array(
-                p and p.streak.last_reward_day for p in before
-            ),
+            "prior_reward_day_ids": sql.array(p and p.streak.last_reward_day for p in before),
             "prior_balances": sql.array(p and p.balance.current for p in before),
             "prior_lifetimes": sql.array(p and p.balance.lifetime for p in before),
             "prior_seasonals": sql.array(p and p.balance.seasonal for p in before),
@@ -173,7 +167,7 @@ async def read_awards(
 ) -> dict[tuple[UserId, datetime.date], Award]:
     """Return the awards of these players and days, by player and day."""
     cursor = await conn.execute(
-        _SQL["read_awards"],
+        SQL["read_awards"],
         {
             "user_ids": [user_id for user_id, _ in keys],
             "reward_day_ids": [_to_day_id(day) for _, day in keys],
@@ -209,117 +203,6 @@ async def insert_missing_players(
 ) -> None:
     """Create the players of `zones`, each in its time zone, that are not there yet."""
     await conn.execute(
-        _SQL["insert_missing_players"],
+        SQL["insert_missing_players"],
         {"player_ids": list(zones), "zones": list(zones.values()), "now": now},
     )
-
-
-class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy version as it lies in the tables; `document` has the form of a policy document."""
-
-    document: Mapping[str, object]
-    policy_version: int
-    status: PolicyStatus
-    effective_at: datetime.datetime | None
-    superseded_at: datetime.datetime | None
-    published_at: datetime.datetime | None
-    created_at: datetime.datetime
-    created_by: str
-
-
-async def read_revision(conn: Connection) -> int:
-    """Return the catalogue's revision."""
-    row = await (await conn.execute(_SQL["read_revision"])).fetchone()
-    assert row is not None, "xp_catalogue has one row"
-    return int(row[0])
-
-
-async def list_policy_versions(
-    conn: Connection,
-    *,
-    policy_key: PolicyKey | None = None,
-    policy_version: int | None = None,
-) -> list[VersionRow]:
-    """Return every version of one policy, or of all, oldest first."""
-    cursor = await conn.execute(
-        _SQL["list_policy_versions"],
-        {"policy_key": policy_key, "policy_version": policy_version},
-    )
-    return [_to_version_row(row) for row in await cursor.fetchall()]
-
-
-def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
-    (
-        policy_key,
-        policy_version,
-        status,
-        display_name,
-        description,
-        base_xp_amount,
-        currency,
-        start_minutes,
-        duration_hours,
-        min_cooldown_hours,
-        anchor_strategy,
-        allowed_misses,
-        window_days,
-        model_type,
-        model_parameters,
-        sample_window_days,
-        default_segment,
-        effective_at,
-        superseded_at,
-        published_at,
-        created_at,
-        created_by,
-        curve,
-        boosts,
-    ) = row
-    return VersionRow(
-        document={
-            "policy_key": policy_key,
-            "display_name": display_name,
-            "description": description,
-            "base_xp_amount": base_xp_amount,
-            "currency": currency,
-            "claim_window": {
-                "start_minutes": start_minutes,
-                "duration_hours": duration_hours,
-                "anchor_strategy": anchor_strategy,
-                "min_cooldown_hours": min_cooldown_hours,
-            },
-            "grace": {"allowed_misses": allowed_misses, "window_days": window_days},
-            "streak_model": {
-                "type": model_type,
-                "parameters": msgspec.json.decode(model_parameters),
-            },
-            "streak_curve": msgspec.json.decode(curve),
-            "seasonal_boosts": msgspec.json.decode(boosts),
-            "preview": {
-                "sample_window_days": sample_window_days,
-                "default_segment": default_segment,
-            },
-        },
-        policy_version=policy_version,
-        status=PolicyStatus(status),
-        effective_at=effective_at,
-        superseded_at=superseded_at,
-        published_at=published_at,
-        created_at=created_at,
-        created_by=created_by,
-    )
-
-
-async def list_overrides(conn: Connection) -> dict[tuple[PolicyKey, SegmentKey], int]:
-    """Return the version that each segment gets, by policy and segment."""
-    cursor = await conn.execute(_SQL["list_overrides"])
-    return {(key, segment): version for key, segment, version in await cursor.fetchall()}
-
-
-async def list_seasons(conn: Connection) -> list[Season]:
-    """Return the calendar, in order."""
-    cursor = await conn.execute(_SQL["list_seasons"])
-    return [
-        Season(season_id=season_id, start_date=start_date, end_date=end_date)
-        for season_id, start_date, end_date in await cursor.fetchall()
-    ]
