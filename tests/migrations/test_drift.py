@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import datetime
 
     import psycopg
+
     from conftest import WriteSet
 
 # One of everything. The name of the schema also stands in texts, where no token can be put back.

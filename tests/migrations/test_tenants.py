@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from emberkeep.migrate import service
 from emberkeep.migrate.model import StatementFailed
+from emberkeep.migrate.rules import plan
 
 if TYPE_CHECKING:
     import datetime
 
     import psycopg
+
     from conftest import WriteSet
 
 
@@ -41,8 +43,8 @@ async def test_a_start_with_nothing_to_do_takes_about_a_millisecond_and_no_lock(
     files = {f"V{v:03d}__v.sql": f"create table ${{schema}}.t{v} ();" for v in range(1, 21)}
     shop = write_set(files)
     await service.apply_migrations(empty_database, sets=(shop,), now=now)
-    # It would wait here if it took the lock.
-    conn.execute("select pg_advisory_lock(key) from (values (%s::bigint)) as t (key)", (0,))
+    # Another migrator has the lock: whoever asked for it would wait.
+    conn.execute("select pg_advisory_lock(%s)", (plan.compute_lock_key("shop"),))
     async with service.open_session(empty_database) as session:
         durations: list[float] = []
         for _ in range(50):
