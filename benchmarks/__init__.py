@@ -1,0 +1,1 @@
+"""Measures the claim path. Every figure stands next to a limit taken in the same run."""
