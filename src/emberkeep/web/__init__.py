@@ -1,7 +1,7 @@
 """The HTTP front: one way in for every request, and one table that says what a failure looks like.
 
-Reading order: errors, auth, body, limits, exchange, metrics, idempotency (queries.sql, store,
-migrations/), front, routes, openapi, app.
+Reading order: errors, auth, body, limits, model, exchange, gate, metrics, idempotency (queries.sql,
+store, migrations/), front, hot, routes, openapi, docs, app, server.
 
     request ─▶ front ── hot lane? ──yes──▶ handler ─────────────────────────┐
                  │ no                                                       ▼

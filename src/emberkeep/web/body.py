@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -28,6 +29,8 @@ _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _PATH: Final = re.compile(
     r"^(?P<message>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL
 )
+
+_ANYTHING: Final = msgspec.json.Decoder()
 
 T = TypeVar("T")
 
@@ -71,16 +74,30 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     if _SUSPICIOUS.search(body) is not None:
         _refuse_values(body)
     try:
-        return decoder.decode(body)
+        return _parse(decoder, body)
     except msgspec.ValidationError as e:
+        _refuse_malformed(body)
         match = _PATH.match(str(e))
         assert match is not None
         error = FieldError(match["path"] or "", match["message"])
         raise Invalid("the body does not have the expected shape", (error,)) from e
+
+
+def _parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise Malformed(f"the body is not JSON: {e}") from e
     except RecursionError as e:
         raise _too_deep() from e
+
+
+def _refuse_malformed(body: bytes) -> None:
+    """Refuse what is not JSON at all; a typed decoder stops at the first wrong type before it."""
+    with contextlib.suppress(msgspec.ValidationError):
+        _parse(_ANYTHING, body)
 
 
 def _declared_size(scope: HTTPScope) -> int:

@@ -10,6 +10,8 @@ from typing import Final, cast
 import msgspec
 from litestar.exceptions import HTTPException
 
+from emberkeep.base import db
+from emberkeep.base.db import DatabaseUnavailable
 from emberkeep.base.errors import (
     Conflict,
     EmberkeepError,
@@ -124,6 +126,11 @@ def translate(error: Exception) -> EmberkeepError | None:
     """Return the anticipated failure that `error` is or stands for; None if it is a bug."""
     if isinstance(error, EmberkeepError):
         return error
+    if db.is_connection_lost(error):
+        # In a statement, so before COMMIT: the transaction is gone, and with it every effect.
+        return DatabaseUnavailable("the database connection was lost")
+    if db.is_worth_retrying(error):
+        return Unavailable("others were at work on the same rows; nothing was written")
     if not isinstance(error, HTTPException):
         return None
     fields = _field_errors(error)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from emberkeep.base.db import Connection, Database
 from emberkeep.base.identity import Principal
-from emberkeep.web.store import Key
+from emberkeep.web.model import Key
 
 SCOPE_KEY: Final = "emberkeep.exchange"
 UNROUTED: Final = "unmatched"

@@ -15,7 +15,7 @@ from typing import Final
 from emberkeep.base.db import Connection
 from emberkeep.base.errors import FieldError, Invalid, Unavailable
 from emberkeep.web import store
-from emberkeep.web.store import Key, StoredAnswer
+from emberkeep.web.model import Key, StoredAnswer
 
 HEADER: Final = "Idempotency-Key"
 KEEP: Final = datetime.timedelta(hours=24)
