@@ -78,7 +78,9 @@ def make_app(services: Services) -> Front:
 
 def _make_router(services: Services, gate: Gate, metrics: Metrics) -> Litestar:
     def admit(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        gate.admit(find_exchange(connection.scope), handler.opt["permission"])
+        # Only the router's own answers to OPTIONS have none: any other would not have started.
+        permission = handler.opt.get("permission", Permission.PUBLIC)
+        gate.admit(find_exchange(connection.scope), permission)
 
     dependencies = _provide(services)
     handlers = [
