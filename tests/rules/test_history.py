@@ -144,17 +144,17 @@ def test_a_season_that_ends_restarts_the_tiered_model() -> None:
 @pytest.mark.parametrize(
     ("visit", "multiplier"),
     [
-        pytest.param('"2026-01-01"', "1.5000", id="no instant: as the day begins in UTC"),
-        pytest.param('{"day":"2026-01-01","at":"2026-01-01T05:00:01Z"}', "3.0000", id="later"),
-        pytest.param('{"day":"2026-01-01","at":"2026-01-01T05:00:00Z"}', "1.5000", id="too early"),
+        pytest.param('"2026-01-01"', "3.0000", id="no instant: as the day begins in UTC"),
+        pytest.param('{"day":"2026-01-01","at":"2026-01-01T05:00:59Z"}', "3.0000", id="in time"),
+        pytest.param('{"day":"2026-01-01","at":"2026-01-01T05:01:00Z"}', "1.5000", id="too late"),
     ],
 )
 def test_the_instant_of_a_visit_decides_its_boost(visit: str, multiplier: str) -> None:
     boost = {
         "label": "New year",
         "multiplier": "2",
-        "start_utc": "2026-01-01T05:00:01Z",
-        "end_utc": "2026-01-02T00:00:00Z",
+        "start_utc": "2026-01-01T05:00:00Z",
+        "end_utc": "2026-01-01T05:01:00Z",
     }
     (line,) = evaluate(make_policy(seasonal_boosts=[boost]), parse_visits(visit))
     assert line["multiplier"] == multiplier

@@ -270,8 +270,10 @@ def test_a_milestone_is_unlocked_on_its_day_and_once_in_life() -> None:
 
 def test_a_milestone_is_remembered_per_policy_key_and_in_order() -> None:
     first, third = (Milestone(day=day, reward_type="badge", reward_value="x") for day in (1, 3))
+    steps = replay(make_policy(MilestoneMetaReward(milestones=(third,))), [0, 1, 2])
+    # A later version of the policy adds a milestone on a day that the next streak reaches first.
     model = MilestoneMetaReward(milestones=(third, first))
-    steps = replay(make_policy(model), [0, 1, 2])
+    steps = replay(make_policy(model), [5], state=steps[-1].state)
     (other,) = replay(make_policy(model, key="other"), [9], state=steps[-1].state)
     assert other.milestones == (first,)
     assert other.state.model_state == {"milestones": {"daily-login": [1, 3], "other": [1]}}

@@ -99,8 +99,6 @@ def find_reward_day(*, at: datetime.datetime, time_zone: str, window: ClaimWindo
 
     :raises InstantOutOfRange: within days of the first or the last year there is
     """
-    if at.tzinfo is not _UTC:
-        at = _to_utc(at)
     key = (time_zone, window.start_minutes, window.duration_hours)
     found = _found.get(key)
     if found is not None and found.opens_at <= at < found.next_at:
@@ -129,12 +127,11 @@ def find_reward_day_at_offset(
     """
     if not -_MINUTES_OF_A_DAY < offset_minutes < _MINUTES_OF_A_DAY:
         raise UtcOffsetInvalid("an offset from UTC is less than 24 hours")
-    at = _to_utc(at)
     _check_range(at)
     ahead = datetime.timedelta(minutes=window.start_minutes - offset_minutes)
     return _find(
         at,
-        local_day=(at + datetime.timedelta(minutes=offset_minutes)).date(),
+        local_day=(at.astimezone(_UTC) + datetime.timedelta(minutes=offset_minutes)).date(),
         find_boundary=lambda day: _midnight(day, _UTC) + ahead,
         duration_hours=window.duration_hours,
     )
@@ -192,14 +189,6 @@ def _find(
 
 def _midnight(day: datetime.date, zone: datetime.tzinfo) -> datetime.datetime:
     return datetime.datetime(day.year, day.month, day.day, tzinfo=zone)
-
-
-def _to_utc(at: datetime.datetime) -> datetime.datetime:
-    assert at.tzinfo is not None, "an instant without an offset could mean any of a day's"
-    try:
-        return at.astimezone(_UTC)
-    except OverflowError as e:
-        raise InstantOutOfRange("the instant lies outside the calendar") from e
 
 
 def _check_range(at: datetime.datetime) -> None:
