@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import secrets
 import shutil
 import tempfile
@@ -14,14 +16,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from emberkeep.base.clock import UTC
 from emberkeep.base.postgres import EmbeddedServer, run_embedded
+from emberkeep.migrate.service import apply_migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 _RUN_DIR = pytest.StashKey[Path]()
 _WORKER_KEY = "emberkeep_run_dir"
 _STOP_TIMEOUT_S = 20
+
+_MIGRATED_AT = datetime.datetime(2020, 1, 1, tzinfo=UTC)
 
 # Nothing that a test writes has to outlive a power cut. What a transaction sees is the same.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -95,14 +101,35 @@ def postgres_server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def empty_database(postgres_server: EmbeddedServer) -> Iterator[str]:
     """The connection string of a new database without a schema; dropped afterwards."""
+    with _lend_database(postgres_server, template="template1") as name:
+        yield postgres_server.dsn_for(name)
+
+
+@pytest.fixture(scope="session")
+async def migrated_template(postgres_server: EmbeddedServer) -> AsyncIterator[str]:
+    """The name of a database in which every migration ran, and nothing else; not to be written."""
+    with _lend_database(postgres_server, template="template1") as name:
+        await apply_migrations(postgres_server.dsn_for(name), now=_MIGRATED_AT)
+        yield name
+
+
+@pytest.fixture
+def database(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[str]:
+    """The connection string of a new database with the whole schema; dropped afterwards."""
+    with _lend_database(postgres_server, template=migrated_template) as name:
+        yield postgres_server.dsn_for(name)
+
+
+@contextlib.contextmanager
+def _lend_database(server: EmbeddedServer, *, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
-    database = sql.Identifier(name)
-    with psycopg.connect(postgres_server.dsn, autocommit=True) as conn:
-        conn.execute(sql.SQL("create database {}").format(database))
-    yield postgres_server.dsn_for(name)
-    with psycopg.connect(postgres_server.dsn, autocommit=True) as conn:
+    create = sql.SQL("create database {} template {}")
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    yield name
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
         # By force: a test that failed may have left connections behind.
-        conn.execute(sql.SQL("drop database {} with (force)").format(database))
+        conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
