@@ -29,6 +29,7 @@ from emberkeep.base.doctor import service as doctor_service
 from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import EmberkeepError, Invalid
 from emberkeep.base.identity import Principal, Role
+from emberkeep.base.place import Place, open_place
 from emberkeep.migrate.commands import app as migrate_app
 from emberkeep.web import server
 from emberkeep.web.auth import Keys, make_token
@@ -136,7 +137,7 @@ def token(
 def doctor(as_json: AsJson = False) -> None:
     """Look at settings, versions, durability, clocks and roles: what is wrong, and what to do."""
     settings = _load_settings()
-    with wiring.open_place(settings) as place:
+    with open_place(settings) as place:
         findings = asyncio.run(wiring.examine(settings, place))
     values = doctor_service.list_values(settings)
     if as_json:
@@ -180,7 +181,7 @@ def _serve_processes(settings: Settings, processes: int, *, as_json: bool) -> No
 
     with (
         server.listen(settings.host, settings.port) as sock,
-        wiring.open_place(settings) as place,
+        open_place(settings) as place,
         tempfile.TemporaryDirectory(prefix="emberkeep-metrics-") as directory,
     ):
         _run(prepare())
@@ -189,9 +190,7 @@ def _serve_processes(settings: Settings, processes: int, *, as_json: bool) -> No
         server.serve_processes("emberkeep.wiring:make_process_app", sock, processes=processes)
 
 
-def _greet(
-    settings: Settings, place: wiring.Place, first_token: str | None, *, as_json: bool
-) -> None:
+def _greet(settings: Settings, place: Place, first_token: str | None, *, as_json: bool) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{settings.port}"
     if as_json:

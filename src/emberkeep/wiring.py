@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from emberkeep.base.db import Database, connect, open_database
 from emberkeep.base.doctor import service as doctor
 from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import Invalid, Unavailable
-from emberkeep.base.postgres import ensure_database, run_embedded
+from emberkeep.base.place import Place, open_place
 from emberkeep.base.postgres.home import open_home
 from emberkeep.migrate import service as migrations
 from emberkeep.migrate.model import DEFAULT_SETS
@@ -29,7 +29,6 @@ from emberkeep.web.front import Front
 
 _log = structlog.get_logger(__name__)
 
-_DATABASE: Final = "emberkeep"
 _KEY_FILE: Final = "secret_key"
 _KEY_BYTES: Final = 48
 # Whether the schema is current changes only when somebody migrates: not asked at every probe.
@@ -48,15 +47,6 @@ class SchemaBehind(Unavailable):
     code = "service.schema_behind"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Place:
-    """Where the data are: the service's connection, the owner's, and the embedded server's version."""
-
-    dsn: str
-    owner_dsn: str
-    embedded_version: str | None
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class System:
     """Everything that runs in one process."""
@@ -66,24 +56,6 @@ class System:
     keys: Keys
     database: Database
     app: Front
-
-
-@contextlib.contextmanager
-def open_place(settings: Settings) -> Generator[Place]:
-    """Lend the database that the settings name, or an embedded one for as long as the block.
-
-    It blocks while an embedded server starts.
-
-    :raises PostgresUnavailable: when there can be no embedded server
-    """
-    if settings.database_url is not None:
-        owner = settings.migration_database_url or settings.database_url
-        yield Place(settings.database_url.reveal, owner.reveal, None)
-        return
-    with run_embedded(data_dir=settings.data_dir, bin_dir=settings.postgres_bin_dir) as server:
-        ensure_database(server.dsn, _DATABASE)
-        dsn = server.dsn_for(_DATABASE)
-        yield Place(dsn, dsn, server.version)
 
 
 @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from emberkeep.base import clock
 from emberkeep.base.config import Settings, load_settings
+from emberkeep.base.place import open_place
 from emberkeep.migrate import service
 from emberkeep.migrate.model import DEFAULT_SETS
 
@@ -27,8 +28,6 @@ app = typer.Typer(
     help="Bring the schemas from one version to the next, and see where they stand.",
     no_args_is_help=True,
 )
-
-_DATABASE = "emberkeep"
 
 
 def _check_module(module: str | None) -> str | None:
@@ -211,21 +210,9 @@ def _load_settings() -> Settings:
 
 @contextlib.contextmanager
 def _open_dsn(settings: Settings | None = None) -> Generator[str]:
-    """Lend the connection string of the role that may change the schema.
-
-    Without one in the settings it is an embedded server's, which runs as long as the block.
-    """
-    settings = settings or _load_settings()
-    url = settings.migration_database_url or settings.database_url
-    if url is not None:
-        yield url.reveal
-        return
-    # Imported late: with a database of one's own none of it is needed.
-    from emberkeep.base.postgres import ensure_database, run_embedded
-
-    with run_embedded(data_dir=settings.data_dir, bin_dir=settings.postgres_bin_dir) as server:
-        ensure_database(server.dsn, _DATABASE)
-        yield server.dsn_for(_DATABASE)
+    """Lend the connection string of the role that may change the schema."""
+    with open_place(settings or _load_settings()) as place:
+        yield place.owner_dsn
 
 
 def _refuse_lone_version(module: str | None, to: int | None) -> None:

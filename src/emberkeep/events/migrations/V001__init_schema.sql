@@ -191,7 +191,7 @@ end
 $$;
 
 grant usage on schema ${schema} to emberkeep_service;
-grant select, insert on ${schema}.events to emberkeep_service;
-grant select, insert, update on ${schema}.event_streams, ${schema}.subscriptions
-to emberkeep_service;
+grant select on all tables in schema ${schema} to emberkeep_service;
+grant insert on ${schema}.events to emberkeep_service;
+grant insert, update on ${schema}.event_streams, ${schema}.subscriptions to emberkeep_service;
 grant usage on sequence ${schema}.events_event_id_seq to emberkeep_service;

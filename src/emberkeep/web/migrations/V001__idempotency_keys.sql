@@ -30,3 +30,21 @@ comment on column ${schema}.idempotency_keys.subject is 'Who sent the key: two c
 comment on column ${schema}.idempotency_keys.request_hash is 'SHA-256 of the body, which tells a retry from a key that is used twice.';
 comment on column ${schema}.idempotency_keys.status is 'Null only inside the transaction that is still at work; nobody else sees that.';
 comment on column ${schema}.idempotency_keys.body is 'The answer as it was sent; may hold what the caller may see of a player.';
+
+-------------------------------------------------------------------------------
+-- The role that runs the service
+-------------------------------------------------------------------------------
+
+do $$
+begin
+    if not exists (select 1 from pg_roles where rolname = 'emberkeep_service') then
+        create role emberkeep_service nologin;
+    end if;
+exception
+    when duplicate_object or unique_violation then null;
+end
+$$;
+
+grant usage on schema ${schema} to emberkeep_service;
+grant select on all tables in schema ${schema} to emberkeep_service;
+grant insert, update, delete on ${schema}.idempotency_keys to emberkeep_service;
