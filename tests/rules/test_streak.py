@@ -183,7 +183,8 @@ def test_grace_is_named_only_on_the_day_it_bridges() -> None:
         pytest.param(DecayCurve(decay_percent=1, grace_day=0), [0, 1, 2, 4], [1, 2, 3, 2], id="the least of decays takes a day"),
         pytest.param(DecayCurve(decay_percent=5_000, grace_day=3), [0, 1, 2, 90], [1, 2, 3, 3], id="up to its grace day a streak stays"),
         pytest.param(DecayCurve(decay_percent=5_000, grace_day=3), [0, 1, 2, 3, 5], [1, 2, 3, 4, 2], id="beyond it, it decays"),
-        pytest.param(DecayCurve(decay_percent=5_000, grace_day=3), [*range(8), 10], [*range(1, 9), 2], id="the prior streak alone decides whether it is beyond"),
+        pytest.param(DecayCurve(decay_percent=5_000, grace_day=3), [*range(8), 10], [*range(1, 9), 2], id="a miss that begins beyond it ends below it"),
+        pytest.param(DecayCurve(decay_percent=5_000, grace_day=4), [*range(8), 11], [*range(1, 9), 4], id="while it is at its grace day, more misses cost nothing"),
     ],
 )  # fmt: skip
 def test_each_model_counts_in_its_own_way(

@@ -105,17 +105,17 @@ def _weekly_cycle_reset(_: WeeklyCycleReset) -> Conduct:
 @registers(DecayCurve)
 def _decay_curve(parameters: DecayCurve) -> Conduct:
     def count_after_miss(streak: int, missed_days: int) -> int:
-        if streak <= parameters.grace_day:
-            return max(1, streak)
-        return _decay(streak, missed_days, parameters.decay_percent)
+        return _decay(streak, missed_days, parameters)
 
     return Conduct(count_after_miss=count_after_miss)
 
 
-def _decay(streak: int, missed_days: int, decay_percent: int) -> int:
+def _decay(streak: int, missed_days: int, parameters: DecayCurve) -> int:
+    """Return what is left of `streak`; each missed day costs its share while it is long enough."""
+    kept = SCALE - parameters.decay_percent
     for _ in range(missed_days):
-        decayed = max(1, streak * (SCALE - decay_percent) // SCALE)
-        if decayed == streak:
+        decayed = max(1, streak * kept // SCALE)
+        if streak <= parameters.grace_day or decayed == streak:
             # Nothing left to lose: a gap of millennia must not take a step a day.
             break
         streak = decayed
