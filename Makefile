@@ -10,7 +10,7 @@ UV_VERSION := 0.13.8
 SOURCES := src tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults soak format lock clean
+.PHONY: help run test check bench faults soak format reference lock clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,9 @@ format: .venv/.dev ## Rewrite the sources in the house's format.
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/sqlfluff fix --processes 2 src
+
+reference: .venv/.dev ## Draw docs/reference from the code.
+	$(BIN)/python -m tests.house.reference
 
 lock: .venv/.uv ## Resolve the dependencies anew into uv.lock.
 	$(BIN)/uv lock $(ARGS)
