@@ -58,6 +58,8 @@ class Batcher(Generic[Request, Answer]):
             collections.deque()
         )
         self._idle: collections.deque[asyncio.Future[None]] = collections.deque()
+        # Connections that were woken and have not taken their share yet.
+        self._waking = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -72,9 +74,8 @@ class Batcher(Generic[Request, Answer]):
     async def stop(self) -> None:
         """Answer what is waiting, then close the connections."""
         self._is_stopping = True
-        for sleeper in self._idle:
-            if not sleeper.done():
-                sleeper.set_result(None)
+        while self._idle:
+            self._wake_one()
         await asyncio.gather(*self._tasks)
 
     def submit(self, request: Request) -> asyncio.Future[Answer]:
@@ -92,6 +93,7 @@ class Batcher(Generic[Request, Answer]):
             sleeper = self._idle.popleft()
             if not sleeper.done():
                 sleeper.set_result(None)
+                self._waking += 1
                 return
 
     async def _run(self, conn: Connection) -> None:
@@ -113,14 +115,16 @@ class Batcher(Generic[Request, Answer]):
             await sleeper
             # One turn of the loop, so that the requests that arrived with this one can join it.
             await asyncio.sleep(0)
+            self._waking -= 1
         return True
 
     def _take_batch(self) -> list[tuple[Request, asyncio.Future[Answer]]]:
         """Take what waits, leaving an even share to each connection that has nothing to do."""
-        share = -(-len(self._waiting) // (1 + len(self._idle)))
+        free = 1 + len(self._idle) + self._waking
+        share = -(-len(self._waiting) // free)
         size = min(len(self._waiting), self._max_size, max(share, _LEAST_SHARE))
         batch = [self._waiting.popleft() for _ in range(size)]
-        if self._waiting:
+        if self._waiting and not self._waking:
             self._wake_one()
         return batch
 
