@@ -9,7 +9,7 @@ from typing import Annotated, Final, NewType
 
 import msgspec
 
-from emberkeep.base.errors import Conflict, Invalid, NotFound
+from emberkeep.base.errors import Conflict, Invalid, NotFound, Unavailable
 
 PlayerId = NewType("PlayerId", str)
 """The caller's own id of a player: `xp_users.external_user_id`."""
@@ -194,11 +194,15 @@ class Policy(Noun, frozen=True, kw_only=True, cache_hash=True):
 
 
 class PolicyVersion(Noun, frozen=True, kw_only=True):
-    """One version of a policy, and where it stands in its life."""
+    """One version of a policy, and where it stands in its life.
+
+    `revision` counts the edits of the draft; from its publication on it stays what it is.
+    """
 
     policy: Policy
     policy_version: int
     status: PolicyStatus
+    revision: int = 1
     effective_at: datetime.datetime | None = None
     superseded_at: datetime.datetime | None = None
     published_at: datetime.datetime | None = None
@@ -212,6 +216,7 @@ class Season(Noun, frozen=True, kw_only=True):
     season_id: Annotated[SeasonId, msgspec.Meta(min_length=1, max_length=64)]
     start_date: datetime.date
     end_date: datetime.date
+    display_name: Name | None = None
 
 
 class StreakState(Noun, frozen=True, kw_only=True):
@@ -375,6 +380,181 @@ class Receipt(Noun, frozen=True, kw_only=True):
     explain: Explanation
 
 
+class Player(Noun, frozen=True, kw_only=True):
+    """A player as XP knows them. `next_time_zone` holds from `next_time_zone_at` on.
+
+    `external_user_id` is `player_id` under the name that the tables give it.
+    """
+
+    player_id: PlayerId
+    external_user_id: PlayerId
+    time_zone: str
+    next_time_zone: str | None
+    next_time_zone_at: datetime.datetime | None
+    segment_key: SegmentKey | None
+    attributes: Mapping[str, object]
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+class PlayerWish(Noun, frozen=True, kw_only=True):
+    """What a player is to be. UNSET leaves a present player as it is, None takes the value away."""
+
+    player_id: PlayerId
+    time_zone: str
+    segment_key: SegmentKey | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: Mapping[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ZoneChange(Noun, frozen=True, kw_only=True):
+    """A reward time zone, and from when on it holds."""
+
+    time_zone: str
+    effective_at: datetime.datetime
+
+
+class Standing(Noun, frozen=True, kw_only=True):
+    """Where a player stands now: balance and streak."""
+
+    player_id: PlayerId
+    balance: Balance
+    streak: StreakFigures
+    last_reward_day_id: datetime.date | None
+
+
+class GrantWish(Noun, frozen=True, kw_only=True):
+    """XP that is to be given, or taken where `amount` is negative, and for what."""
+
+    player_id: PlayerId
+    amount: int
+    reason: str
+    metadata: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    season_id: SeasonId | None = None
+
+
+class LedgerEntry(Noun, frozen=True, kw_only=True):
+    """One row of the ledger; `correlation_id` is the receipt of what caused it."""
+
+    ledger_id: int
+    amount: int
+    reason: str
+    correlation_id: str
+    policy_key: PolicyKey
+    policy_version: int
+    season_id: SeasonId | None
+    metadata: Mapping[str, object]
+    created_at: datetime.datetime
+
+
+class Grant(Noun, frozen=True, kw_only=True):
+    """A grant that was written, and the balance right after it."""
+
+    player_id: PlayerId
+    entry: LedgerEntry
+    balance: Balance
+
+
+class TimelineKind(enum.StrEnum):
+    """What kind of fact stands on a player's timeline."""
+
+    AWARD = "award"
+    LEDGER = "ledger"
+    TIME_ZONE_CHANGE = "time_zone_change"
+
+
+class TimelineItem(Noun, frozen=True, kw_only=True):
+    """One fact of a player's life in XP; `detail` holds the figures of its kind."""
+
+    at: datetime.datetime
+    kind: TimelineKind
+    item_id: int
+    detail: Mapping[str, object]
+
+
+class VersionLife(Noun, frozen=True, kw_only=True):
+    """When a policy version was, is or will be in force: in [effective_at, superseded_at)."""
+
+    policy_version: int
+    status: PolicyStatus
+    revision: int
+    effective_at: datetime.datetime | None = None
+    superseded_at: datetime.datetime | None = None
+    published_at: datetime.datetime | None = None
+
+
+class Eligibility(Noun, frozen=True, kw_only=True):
+    """What a claim would come to now. `reason` says why it would not be paid."""
+
+    player_id: PlayerId
+    eligible: bool
+    reason: str | None
+    reward_day_id: datetime.date
+    projected_xp: int
+    streak_preview: StreakFigures
+    next_boundary_at: datetime.datetime
+    policy_key: PolicyKey
+    policy_version: int
+    notes: tuple[str, ...]
+
+
+class ProjectedDay(Noun, frozen=True, kw_only=True):
+    """What a reward day would pay if it is claimed at `claimable_at`, and so are those before it."""
+
+    reward_day_id: datetime.date
+    claimable_at: datetime.datetime
+    xp_awarded: int
+    streak: StreakFigures
+    policy_version: int
+    segment: SegmentKey | None
+    milestones: tuple[Milestone, ...]
+    explain: Explanation
+    notes: tuple[str, ...]
+
+
+class Projection(Noun, frozen=True, kw_only=True):
+    """The days to come, one after the other; fewer than asked for where no policy is in force."""
+
+    player_id: PlayerId
+    policy_key: PolicyKey
+    days: tuple[ProjectedDay, ...]
+    total_xp: int
+
+
+class Totals(Noun, frozen=True, kw_only=True):
+    """How much there is of everything; days are reward-day ids, None while nobody has claimed."""
+
+    players: int
+    claims: int
+    xp: int
+    first_day: str | None
+    last_day: str | None
+
+
+class LongestStreak(Noun, frozen=True, kw_only=True):
+    """One player's best."""
+
+    player_id: PlayerId
+    longest_streak: int
+    current_balance: int
+
+
+class MilestoneCount(Noun, frozen=True, kw_only=True):
+    """How many players have unlocked a milestone."""
+
+    day: int
+    reward_type: str
+    reward_value: str
+    players: int
+
+
+class Summary(Noun, frozen=True, kw_only=True):
+    """What happened so far, over all players."""
+
+    totals: Totals
+    longest_streaks: tuple[LongestStreak, ...]
+    milestones: tuple[MilestoneCount, ...]
+
+
 class PolicyInvalid(Invalid):
     """The policy document breaks one or more rules; `errors` names all of them."""
 
@@ -445,3 +625,105 @@ class ActivityInvalid(Invalid):
     """A login history cannot be read; `errors` names the lines."""
 
     code = "xp.activity_invalid"
+
+
+class PlayerInvalid(Invalid):
+    """The player's id, segment or attributes cannot be accepted; `errors` names each."""
+
+    code = "xp.player_invalid"
+
+
+class TimeZoneCooldown(Conflict):
+    """The reward time zone was changed too recently; `opens_at` is when the next change may be."""
+
+    code = "xp.time_zone_cooldown"
+
+
+class GrantInvalid(Invalid):
+    """The amount, reason, metadata or season of a grant cannot be accepted."""
+
+    code = "xp.grant_invalid"
+
+
+class BalanceLimit(Conflict):
+    """The credit would take the balance past 2^53 - 1, where JSON numbers stop being exact."""
+
+    code = "xp.balance_limit"
+
+
+class PlayerBusy(Unavailable):
+    """Others changed the same rows each time this was tried; nothing was written."""
+
+    code = "xp.player_busy"
+
+
+class PolicyKeyMismatch(Invalid):
+    """The document's `policy_key` is not the one in the path."""
+
+    code = "xp.policy_key_mismatch"
+
+
+class DraftExists(Conflict):
+    """This policy has a draft already: edit it, or publish it."""
+
+    code = "xp.draft_exists"
+
+
+class PolicyNotDraft(Conflict):
+    """Only a draft can be edited: what was ever published never changes."""
+
+    code = "xp.policy_not_draft"
+
+
+class PolicyAlreadyPublished(Conflict):
+    """This version is the published one already."""
+
+    code = "xp.policy_already_published"
+
+
+class PolicyNotPublished(Conflict):
+    """Only the published version of a policy can be retired."""
+
+    code = "xp.policy_not_published"
+
+
+class EffectiveAtInvalid(Invalid):
+    """A publication takes effect now or within ten years, never in the past."""
+
+    code = "xp.effective_at_invalid"
+
+
+class SegmentOverrideInvalid(Invalid):
+    """A segment's name cannot be used, or its version was never published."""
+
+    code = "xp.segment_override_invalid"
+
+
+class SeasonInvalid(Invalid):
+    """The season's name or dates cannot be used."""
+
+    code = "xp.season_invalid"
+
+
+class SeasonExists(Conflict):
+    """There is a season of this name already."""
+
+    code = "xp.season_exists"
+
+
+class SeasonOverlap(Conflict):
+    """Another season has some of these days."""
+
+    code = "xp.season_overlap"
+
+
+class SeasonOver(Conflict):
+    """Players have claimed since the season would have ended: their streaks cannot be told anew."""
+
+    code = "xp.season_over"
+
+
+class SeasonUnknown(NotFound):
+    """No season has this name."""
+
+    code = "xp.season_unknown"

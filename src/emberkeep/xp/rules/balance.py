@@ -24,3 +24,21 @@ def add_credit(balance: Balance, *, amount: int, season_id: SeasonId | None) -> 
         seasonal=kept + amount,
         season_id=season_id,
     )
+
+
+def add_entry(
+    balance: Balance, *, amount: int, season_id: SeasonId | None, affects_lifetime: bool
+) -> Balance:
+    """Return the balance after a ledger row of `amount` XP, a credit or a debit.
+
+    :param affects_lifetime: what the row's metadata says; a credit counts for life anyway
+    """
+    after = add_credit(balance, amount=amount, season_id=season_id)
+    if amount > 0 or affects_lifetime:
+        return after
+    return Balance(
+        current=after.current,
+        lifetime=balance.lifetime,
+        seasonal=after.seasonal,
+        season_id=after.season_id,
+    )

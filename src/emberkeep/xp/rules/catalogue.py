@@ -52,6 +52,13 @@ def make_catalogue(
     )
 
 
+def make_trial(catalogue: Catalogue, version: PolicyVersion) -> Catalogue:
+    """Return `catalogue` as it would be if `version`, a draft perhaps, were always in force."""
+    begins_at = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+    trial = msgspec.structs.replace(version, effective_at=begins_at, superseded_at=None)
+    return Catalogue(versions={version.policy.policy_key: (trial,)}, seasons=catalogue.seasons)
+
+
 def find_version(
     catalogue: Catalogue,
     *,
@@ -86,6 +93,13 @@ def _find_in_force(
         if begins is not None and begins <= at and (ends is None or at < ends):
             return version
     return None
+
+
+def find_default_version(
+    catalogue: Catalogue, *, policy_key: PolicyKey, at: datetime.datetime
+) -> PolicyVersion | None:
+    """Return the version of `policy_key` in force at `at` for players of no segment, if any is."""
+    return _find_in_force(catalogue.versions.get(policy_key, ()), at)
 
 
 def find_next_switch(

@@ -32,6 +32,13 @@ async def load_catalogue(conn: Connection) -> Catalogue:
     )
 
 
+async def refresh_catalogue(conn: Connection, catalogue: Catalogue) -> Catalogue:
+    """Return `catalogue` if nothing has changed since it was loaded, else the present one."""
+    if await store.read_revision(conn) == catalogue.revision:
+        return catalogue
+    return await load_catalogue(conn)
+
+
 def to_version(row: VersionRow) -> PolicyVersion:
     """Return the version that `row` holds, its document parsed as one from outside would be."""
     return PolicyVersion(
@@ -43,4 +50,5 @@ def to_version(row: VersionRow) -> PolicyVersion:
         published_at=row.published_at,
         created_at=row.created_at,
         created_by=row.created_by,
+        revision=row.revision,
     )

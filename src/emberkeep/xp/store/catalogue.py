@@ -1,4 +1,4 @@
-"""Policies, overrides and seasons, as the catalogue of every process holds them."""
+"""Policies and overrides, as the catalogue of every process holds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from emberkeep.base.db import Connection
-from emberkeep.xp.model import PolicyKey, PolicyStatus, Season, SegmentKey
+from emberkeep.xp.model import PolicyKey, PolicyStatus, SegmentKey
 from emberkeep.xp.store.statements import SQL
 
 
@@ -24,6 +24,7 @@ class VersionRow(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime.datetime | None
     created_at: datetime.datetime
     created_by: str
+    revision: int
 
 
 async def read_revision(conn: Connection) -> int:
@@ -71,6 +72,7 @@ def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
         published_at,
         created_at,
         created_by,
+        revision,
         curve,
         boosts,
     ) = row
@@ -106,6 +108,7 @@ def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
         published_at=published_at,
         created_at=created_at,
         created_by=created_by,
+        revision=revision,
     )
 
 
@@ -113,12 +116,3 @@ async def list_overrides(conn: Connection) -> dict[tuple[PolicyKey, SegmentKey],
     """Return the version that each segment gets, by policy and segment."""
     cursor = await conn.execute(SQL["list_overrides"])
     return {(key, segment): version for key, segment, version in await cursor.fetchall()}
-
-
-async def list_seasons(conn: Connection) -> list[Season]:
-    """Return the calendar, in order."""
-    cursor = await conn.execute(SQL["list_seasons"])
-    return [
-        Season(season_id=season_id, start_date=start_date, end_date=end_date)
-        for season_id, start_date, end_date in await cursor.fetchall()
-    ]

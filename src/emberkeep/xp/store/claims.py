@@ -23,7 +23,7 @@ from emberkeep.xp.model import (
     StreakState,
     UserId,
 )
-from emberkeep.xp.store.statements import SQL
+from emberkeep.xp.store.statements import SQL, decode_object
 
 _NO_MODEL_STATE: Mapping[str, object] = {}
 _EMPTY_JSON = "{}"
@@ -54,7 +54,6 @@ class ClaimRow(msgspec.Struct, frozen=True):
 
 _encode_snapshot = msgspec.json.Encoder().encode
 _decode_snapshot = msgspec.json.Decoder(_Snapshot).decode
-_decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 async def read_player_states(
@@ -103,7 +102,7 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
                 else datetime.date.fromisoformat(last_reward_day_id)
             ),
             model_state=(
-                _NO_MODEL_STATE if model_state == _EMPTY_JSON else _decode_object(model_state)
+                _NO_MODEL_STATE if model_state == _EMPTY_JSON else decode_object(model_state)
             ),
         ),
         balance=Balance(
@@ -175,12 +174,13 @@ async def read_awards(
     )
     awards: dict[tuple[UserId, datetime.date], Award] = {}
     for row in await cursor.fetchall():
-        award = _to_award(row)
+        award = to_award(row)
         awards[row[0], award.reward_day] = award
     return awards
 
 
-def _to_award(row: tuple[Any, ...]) -> Award:
+def to_award(row: tuple[Any, ...]) -> Award:
+    """Return the award that `row` holds."""
     _, day_id, xp_awarded, policy_key, policy_version, receipt_id, snapshot_text, created_at = row
     snapshot = _decode_snapshot(snapshot_text)
     return Award(

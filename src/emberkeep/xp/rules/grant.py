@@ -1,0 +1,47 @@
+"""What a grant may be. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from emberkeep.base.errors import FieldError
+from emberkeep.xp.model import GrantInvalid, GrantWish
+from emberkeep.xp.rules.player import measure_json
+
+MAX_AMOUNT: Final = 2**53 - 1
+"""Beyond it a JSON number is no longer exact everywhere."""
+
+CLAIM_REASON: Final = "DAILY_LOGIN"
+"""The reason of the rows that claims write, and nobody else."""
+
+_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
+_MAX_METADATA_BYTES: Final = 16_384
+_AFFECTS_LIFETIME: Final = "affectsLifetime"
+
+
+def check_grant(wish: GrantWish) -> None:
+    """Let a grant pass that can be written; whether the player can pay it is seen then.
+
+    :raises GrantInvalid: with everything that is wrong
+    """
+    errors = tuple(_list_errors(wish))
+    if errors:
+        raise GrantInvalid("the grant cannot be written like this", errors)
+
+
+def _list_errors(wish: GrantWish) -> Iterator[FieldError]:
+    if not 1 <= abs(wish.amount) <= MAX_AMOUNT:
+        yield FieldError("amount", f"must be a whole number up to {MAX_AMOUNT}, up or down, not 0")
+    if _REASON.fullmatch(wish.reason) is None:
+        message = "must be up to 64 capitals, digits and underscores, beginning with a capital"
+        yield FieldError("reason", message)
+    if wish.reason == CLAIM_REASON:
+        yield FieldError("reason", f"must not be {CLAIM_REASON}: only claims write that")
+    if not isinstance(wish.metadata.get(_AFFECTS_LIFETIME, False), bool):
+        yield FieldError(f"metadata.{_AFFECTS_LIFETIME}", "must be true or false")
+    size = measure_json(wish.metadata)
+    if size > _MAX_METADATA_BYTES:
+        message = f"takes {size} bytes as JSON; at most {_MAX_METADATA_BYTES} are kept"
+        yield FieldError("metadata", message)

@@ -1,0 +1,234 @@
+"""The ledger: grants and corrections, and what a player's past adds up to."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Annotated, Final
+
+import msgspec
+
+from emberkeep.base import page
+from emberkeep.base.db import Connection
+from emberkeep.base.errors import FieldError
+from emberkeep.base.page import Page
+from emberkeep.events import service as events
+from emberkeep.events.model import NewEvent
+from emberkeep.xp import store
+from emberkeep.xp.model import (
+    Award,
+    BalanceLimit,
+    Grant,
+    GrantInvalid,
+    GrantWish,
+    InsufficientBalance,
+    LedgerEntry,
+    PlayerId,
+    PlayerUnknown,
+    PolicyKey,
+    PolicyVersion,
+    Standing,
+    TimelineItem,
+    TimelineKind,
+    UserId,
+)
+from emberkeep.xp.rules import grant as rules
+from emberkeep.xp.service.attempt import write_atomically
+from emberkeep.xp.service.claims import stream_of
+
+NO_POLICY: Final = (PolicyKey("none"), 0)
+"""What a ledger row names where no policy was in force."""
+
+_Id = Annotated[int, msgspec.Meta(ge=0, le=store.LAST_ID)]
+_Instant = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+
+
+class _EntryCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    at: _Instant
+    ledger_id: _Id
+
+
+class _AwardCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    reward_day: datetime.date
+
+
+class _TimelineCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    at: _Instant
+    kind: TimelineKind
+    item_id: _Id
+
+
+async def grant(
+    conn: Connection,
+    *,
+    wish: GrantWish,
+    correlation_id: uuid.UUID,
+    version: PolicyVersion | None,
+    actor: str,
+    now: datetime.datetime,
+) -> Grant:
+    """Write a grant, or a debit, with its event; return it, and the balance after it.
+
+    :param version: of the default policy, in force at `now`; None where none is
+    :raises GrantInvalid: when the wish cannot be written, or names a season that is not there
+    :raises PlayerUnknown: when there is no such player
+    :raises InsufficientBalance: when it would take a total below 0; nothing was written
+    :raises BalanceLimit: when it would take a total beyond 2^53 - 1; nothing was written
+    """
+    rules.check_grant(wish)
+
+    async def write() -> Grant:
+        await _check_season(conn, wish)
+        entry = await _insert(conn, wish, correlation_id, version, now)
+        standing = await read_xp(conn, player_id=wish.player_id)
+        granted = Grant(player_id=wish.player_id, entry=entry, balance=standing.balance)
+        await events.append_events(conn, events=[_make_event(granted, actor)], now=now)
+        return granted
+
+    try:
+        return await write_atomically(conn, write)
+    except (InsufficientBalance, BalanceLimit) as e:
+        standing = await read_xp(conn, player_id=wish.player_id)
+        raise type(e)(e.message, balance=standing.balance) from e
+
+
+async def _check_season(conn: Connection, wish: GrantWish) -> None:
+    if wish.season_id is None:
+        return
+    if await store.read_season(conn, season_id=wish.season_id) is None:
+        error = FieldError("season_id", "no season has this name")
+        raise GrantInvalid("the grant names a season that is not there", (error,))
+
+
+async def _insert(
+    conn: Connection,
+    wish: GrantWish,
+    correlation_id: uuid.UUID,
+    version: PolicyVersion | None,
+    now: datetime.datetime,
+) -> LedgerEntry:
+    policy_key, policy_version = (
+        NO_POLICY if version is None else (version.policy.policy_key, version.policy_version)
+    )
+    ledger_id = await store.insert_entry(
+        conn,
+        wish=wish,
+        correlation_id=correlation_id,
+        policy_key=policy_key,
+        policy_version=policy_version,
+        created_at=now,
+    )
+    if ledger_id is None:
+        raise PlayerUnknown("no player has this id")
+    return LedgerEntry(
+        ledger_id=ledger_id,
+        amount=wish.amount,
+        reason=wish.reason,
+        correlation_id=str(correlation_id),
+        policy_key=policy_key,
+        policy_version=policy_version,
+        season_id=wish.season_id,
+        metadata=wish.metadata,
+        created_at=now,
+    )
+
+
+def _make_event(granted: Grant, actor: str) -> NewEvent:
+    metadata = {"correlation_id": granted.entry.correlation_id, "actor": actor}
+    return NewEvent(
+        stream_id=stream_of(granted.player_id),
+        event_type="XpGranted",
+        data=msgspec.json.encode(granted).decode(),
+        metadata=msgspec.json.encode(metadata).decode(),
+    )
+
+
+async def read_xp(conn: Connection, *, player_id: PlayerId) -> Standing:
+    """Return balance and streak of a player.
+
+    :raises PlayerUnknown: when there is no such player
+    """
+    standing = await store.read_standing(conn, player_id=player_id)
+    if standing is None:
+        raise PlayerUnknown("no player has this id")
+    return standing
+
+
+async def list_entries(
+    conn: Connection, *, player_id: PlayerId, limit: int, after: str | None
+) -> Page[LedgerEntry]:
+    """Return a page of a player's ledger, newest first.
+
+    :raises PlayerUnknown: when there is no such player
+    :raises CursorInvalid: when `after` is not a cursor of this list
+    """
+    start = page.decode_cursor(after, _EntryCursor) or _EntryCursor(
+        store.END_OF_TIME, store.LAST_ID
+    )
+    entries = await store.list_entries(
+        conn,
+        user_id=await _find_user(conn, player_id),
+        before_at=start.at,
+        before_id=start.ledger_id,
+        max_rows=limit + 1,
+    )
+    return page.make_page(
+        entries,
+        limit=limit,
+        find_cursor=lambda e: page.encode_cursor(_EntryCursor(e.created_at, e.ledger_id)),
+    )
+
+
+async def list_awards(
+    conn: Connection, *, player_id: PlayerId, limit: int, after: str | None
+) -> Page[Award]:
+    """Return a page of a player's awards, latest reward day first.
+
+    :raises PlayerUnknown: when there is no such player
+    :raises CursorInvalid: when `after` is not a cursor of this list
+    """
+    start = page.decode_cursor(after, _AwardCursor)
+    awards = await store.list_awards(
+        conn,
+        user_id=await _find_user(conn, player_id),
+        before_day=None if start is None else start.reward_day,
+        max_rows=limit + 1,
+    )
+    return page.make_page(
+        awards,
+        limit=limit,
+        find_cursor=lambda award: page.encode_cursor(_AwardCursor(award.reward_day)),
+    )
+
+
+async def list_timeline(
+    conn: Connection, *, player_id: PlayerId, limit: int, after: str | None
+) -> Page[TimelineItem]:
+    """Return a page of what happened to a player in XP, newest first.
+
+    :raises PlayerUnknown: when there is no such player
+    :raises CursorInvalid: when `after` is not a cursor of this list
+    """
+    start = page.decode_cursor(after, _TimelineCursor) or _TimelineCursor(
+        store.END_OF_TIME, TimelineKind.TIME_ZONE_CHANGE, store.LAST_ID
+    )
+    items = await store.list_timeline(
+        conn,
+        user_id=await _find_user(conn, player_id),
+        before_at=start.at,
+        before_kind=start.kind,
+        before_id=start.item_id,
+        max_rows=limit + 1,
+    )
+    return page.make_page(
+        items,
+        limit=limit,
+        find_cursor=lambda i: page.encode_cursor(_TimelineCursor(i.at, i.kind, i.item_id)),
+    )
+
+
+async def _find_user(conn: Connection, player_id: PlayerId) -> UserId:
+    player = await store.read_player(conn, player_id=player_id)
+    if player is None:
+        raise PlayerUnknown("no player has this id")
+    return player.user_id

@@ -1,0 +1,176 @@
+"""The ledger, the balances that it adds up to, and what a player's past looks like."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any, Final
+
+import msgspec
+from psycopg import errors as pg_errors
+
+from emberkeep.base.db import Connection
+from emberkeep.xp.model import (
+    Award,
+    Balance,
+    BalanceLimit,
+    GrantWish,
+    InsufficientBalance,
+    LedgerEntry,
+    PlayerId,
+    PolicyKey,
+    Standing,
+    StreakFigures,
+    TimelineItem,
+    TimelineKind,
+    UserId,
+)
+from emberkeep.xp.store.claims import to_award
+from emberkeep.xp.store.statements import SQL, decode_object
+
+# The position before the newest item: a page is what lies before a position, and a comparison with
+# a value, unlike one with `or … is null` beside it, is answered by the index.
+END_OF_TIME: Final = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+LAST_ID: Final = 2**63 - 1
+_AFTER_ANY_DAY: Final = "~"
+
+
+async def read_standing(conn: Connection, *, player_id: PlayerId) -> Standing | None:
+    """Return balance and streak of a player; None when it is unknown."""
+    cursor = await conn.execute(SQL["read_standing"], {"player_id": player_id})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    current, lifetime, seasonal, season_id, streak, longest, grace_used, last_day_id = row
+    return Standing(
+        player_id=player_id,
+        balance=Balance(current=current, lifetime=lifetime, seasonal=seasonal, season_id=season_id),
+        streak=StreakFigures(current=streak, longest=longest, grace_used=grace_used),
+        last_reward_day_id=last_day_id and datetime.date.fromisoformat(last_day_id),
+    )
+
+
+async def insert_entry(
+    conn: Connection,
+    *,
+    wish: GrantWish,
+    correlation_id: uuid.UUID,
+    policy_key: PolicyKey,
+    policy_version: int,
+    created_at: datetime.datetime,
+) -> int | None:
+    """Write a grant into the ledger; return the row's id, None when the player is unknown.
+
+    :raises InsufficientBalance: when a total would fall below 0; the transaction is broken then
+    :raises BalanceLimit: when one would pass 2^53 - 1; the transaction is broken then
+    """
+    parameters = {
+        "player_id": wish.player_id,
+        "amount": wish.amount,
+        "reason": wish.reason,
+        "correlation_id": correlation_id,
+        "policy_key": policy_key,
+        "policy_version": policy_version,
+        "season_id": wish.season_id,
+        "metadata": msgspec.json.encode(wish.metadata).decode(),
+        "created_at": created_at,
+    }
+    try:
+        cursor = await conn.execute(SQL["insert_entry"], parameters)
+    except pg_errors.CheckViolation as e:
+        match e.diag.constraint_name:
+            case "xp_balance_totals_chk":
+                raise InsufficientBalance("the debit is larger than the balance") from e
+            case "xp_balance_limit_chk":
+                raise BalanceLimit("the balance cannot grow that far") from e
+            case _:
+                raise
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def list_entries(
+    conn: Connection,
+    *,
+    user_id: UserId,
+    before_at: datetime.datetime,
+    before_id: int,
+    max_rows: int,
+) -> list[LedgerEntry]:
+    """Return the entries before that position, newest first."""
+    cursor = await conn.execute(
+        SQL["list_entries"],
+        {
+            "user_id": user_id,
+            "before_at": before_at,
+            "before_id": before_id,
+            "max_rows": max_rows,
+        },
+    )
+    return [_to_entry(row) for row in await cursor.fetchall()]
+
+
+def _to_entry(row: tuple[Any, ...]) -> LedgerEntry:
+    (
+        ledger_id,
+        amount,
+        reason,
+        correlation_id,
+        policy_key,
+        policy_version,
+        season_id,
+        metadata,
+        created_at,
+    ) = row
+    return LedgerEntry(
+        ledger_id=ledger_id,
+        amount=amount,
+        reason=reason,
+        correlation_id=correlation_id,
+        policy_key=policy_key,
+        policy_version=policy_version,
+        season_id=season_id,
+        metadata=decode_object(metadata),
+        created_at=created_at,
+    )
+
+
+async def list_awards(
+    conn: Connection, *, user_id: UserId, before_day: datetime.date | None, max_rows: int
+) -> list[Award]:
+    """Return the awards before that day, or all, latest day first."""
+    cursor = await conn.execute(
+        SQL["list_awards"],
+        {
+            "user_id": user_id,
+            "before_day_id": _AFTER_ANY_DAY if before_day is None else before_day.isoformat(),
+            "max_rows": max_rows,
+        },
+    )
+    return [to_award(row) for row in await cursor.fetchall()]
+
+
+async def list_timeline(
+    conn: Connection,
+    *,
+    user_id: UserId,
+    before_at: datetime.datetime,
+    before_kind: str,
+    before_id: int,
+    max_rows: int,
+) -> list[TimelineItem]:
+    """Return what happened before that position, newest first."""
+    cursor = await conn.execute(
+        SQL["list_timeline"],
+        {
+            "user_id": user_id,
+            "before_at": before_at,
+            "before_kind": before_kind,
+            "before_id": before_id,
+            "max_rows": max_rows,
+        },
+    )
+    return [
+        TimelineItem(at=at, kind=TimelineKind(kind), item_id=item_id, detail=decode_object(detail))
+        for at, kind, item_id, detail in await cursor.fetchall()
+    ]
