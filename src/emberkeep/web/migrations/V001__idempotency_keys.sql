@@ -9,7 +9,7 @@ create table ${schema}.idempotency_keys (
     idempotency_key text not null,
     method_path text not null,
     request_hash bytea not null,
-    status smallint null,
+    status integer null,
     headers jsonb null,
     body bytea null,
     created_at timestamptz not null,
