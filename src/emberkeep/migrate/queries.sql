@@ -28,6 +28,10 @@ select set_config('lock_timeout', %(timeout)s, true);
 -- For the rest of the transaction: how long a statement may run.
 select set_config('statement_timeout', %(timeout)s, true);
 
+-- name: defer_flush
+-- For the rest of the transaction: its commit does not wait for the disk.
+select set_config('synchronous_commit', 'off', true);
+
 -- name: try_lock
 -- True: this session is the schema's migrator until it unlocks or ends. Never waits.
 select pg_try_advisory_lock(%(key)s);

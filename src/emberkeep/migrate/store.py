@@ -145,6 +145,11 @@ async def set_statement_timeout(conn: Connection, *, timeout_ms: int) -> None:
     await conn.execute(_QUERIES["set_statement_timeout"], {"timeout": f"{timeout_ms}ms"})
 
 
+async def defer_flush(conn: Connection) -> None:
+    """Let this transaction's commit return before it is on disk."""
+    await conn.execute(_QUERIES["defer_flush"])
+
+
 async def try_lock(conn: Connection, *, key: int) -> bool:
     """Become the migrator of the schema behind `key`, unless another session is; never waits."""
     return await _fetch_value(conn, "try_lock", {"key": key})

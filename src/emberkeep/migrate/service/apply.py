@@ -127,7 +127,13 @@ async def _apply_set(
                 plan.check_requirements(migration_set, versions)
                 await _prepare_schema(run, migration_set)
             for migration in pending:
-                await _apply_file(run, migration_set, migration, is_last=migration == pending[-1])
+                await _apply_file(
+                    run,
+                    migration_set,
+                    migration,
+                    is_fresh=not history,
+                    is_last=migration == pending[-1],
+                )
             history = await store.read_history(run.conn, migration_set)
     return max((e.version for e in history), default=0)
 
@@ -140,7 +146,12 @@ async def _prepare_schema(run: Run, migration_set: MigrationSet) -> None:
 
 
 async def _apply_file(
-    run: Run, migration_set: MigrationSet, migration: Migration, *, is_last: bool
+    run: Run,
+    migration_set: MigrationSet,
+    migration: Migration,
+    *,
+    is_fresh: bool,
+    is_last: bool,
 ) -> None:
     async def finish(duration_ms: int) -> None:
         await store.write_entry(
@@ -153,9 +164,15 @@ async def _apply_file(
         )
         if is_last:
             await write_reading(run.conn, migration_set)
+        else:
+            # The commit of the last file brings all before it to the disk. After a power cut in
+            # between, a file is lost together with its history, and is pending again.
+            await store.defer_flush(run.conn)
 
     run.report(f"{migration.up.path}: applying")
-    duration_ms = await run_file(run, migration_set, migration, migration.up, finish)
+    duration_ms = await run_file(
+        run, migration_set, migration, migration.up, finish, is_fresh=is_fresh
+    )
     run.applied.append(
         Applied(
             migration_set.name,
