@@ -36,6 +36,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("EMBERKEEP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("EMBERKEEP_SECRET_KEY", KEY)
+    # Logging is set up once a process and keeps the stream it found, here one that pytest closes.
+    monkeypatch.setattr("emberkeep.base.log.configure", lambda **_: None)
     yield
     os.environ.clear()
     os.environ.update(before)
