@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-# Each slice brings its own group.
+# Each slice brings its own group; what concerns the whole service is a command below.
 app.add_typer(migrate_app)
 app.add_typer(xp_app)
 

@@ -26,6 +26,7 @@ from emberkeep.web import idempotency
 from emberkeep.web.app import Services, make_app
 from emberkeep.web.auth import Keys
 from emberkeep.web.front import Front
+from emberkeep.xp.service.desk import ClaimDesk
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class System:
     place: Place
     keys: Keys
     database: Database
+    desk: ClaimDesk
     app: Front
 
 
@@ -83,15 +85,37 @@ async def open_system(
         )
         async with database.connection() as conn:
             await idempotency.sweep_keys(conn, now=clock.read_now())
+        desk = await _open_desk(stack, settings, database)
         app = make_app(
             Services(
                 keys=keys,
                 database=database,
                 check_ready=_make_ready_check(database, place),
+                # Each slice brings its routes; what their handlers ask for by name is `provided`.
+                routes=(),
+                hot_routes=(),
+                provided={"desk": desk, "settings": settings},
                 requests_per_minute=settings.requests_per_minute,
             )
         )
-        yield System(settings=settings, place=place, keys=keys, database=database, app=app)
+        yield System(
+            settings=settings, place=place, keys=keys, database=database, desk=desk, app=app
+        )
+
+
+async def _open_desk(
+    stack: contextlib.AsyncExitStack, settings: Settings, database: Database
+) -> ClaimDesk:
+    desk = ClaimDesk(
+        database,
+        writer_connections=settings.writer_connections,
+        max_batch_claims=settings.max_batch_claims,
+        receipt_cache_size=settings.receipt_cache_size,
+        server_zone=settings.server_time_zone,
+    )
+    await desk.start()
+    stack.push_async_callback(desk.stop)
+    return desk
 
 
 async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
