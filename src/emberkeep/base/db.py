@@ -156,8 +156,21 @@ async def atomically(conn: Connection) -> AsyncGenerator[None]:
             yield
     except psycopg.Error as e:
         if not is_connection_lost(e):
+            await _forget_prepared(conn)
             raise
         raise OutcomeUnknown("the connection was lost while writing") from e
+
+
+async def _forget_prepared(conn: Connection) -> None:
+    """Have driver and server agree again on which statements are prepared: none.
+
+    When a statement of a pipeline fails, the server skips those after it, and with them the
+    preparation of any that were to be prepared; the driver takes them for prepared, and every
+    later use of the connection would fail. A rollback is where the driver forgets them all.
+    """
+    with contextlib.suppress(psycopg.OperationalError):  # If it is lost, the next use will say so.
+        async with conn.transaction(force_rollback=True):
+            pass
 
 
 @contextlib.asynccontextmanager
