@@ -133,14 +133,20 @@ class Batcher(Generic[Request, Answer]):
     ) -> Connection:
         """Answer every request of `batch`; return the connection to go on with."""
         failure: Exception | None = None
+        # Once a reply to COMMIT was lost, nobody may be told that nothing was written.
+        lost: OutcomeUnknown | None = None
         for pause_s in _PAUSES_S:
             await asyncio.sleep(pause_s)
             conn, failure = await self._try_batch(conn, batch)
             if failure is None:
                 return conn
+            if isinstance(failure, OutcomeUnknown):
+                lost = failure
             if not (isinstance(failure, Unavailable) or db.is_worth_retrying(failure)):
                 break
         assert failure is not None
+        if isinstance(failure, Unavailable) and lost is not None:
+            failure = lost
         if len(batch) == 1 or isinstance(failure, Unavailable):
             self._fail(batch, failure)
             return conn
