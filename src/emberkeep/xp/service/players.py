@@ -14,13 +14,11 @@ from emberkeep.xp.model import (
     PlayerId,
     PlayerUnknown,
     PlayerWish,
-    PolicyKey,
     TimeZoneCooldown,
     ZoneChange,
 )
 from emberkeep.xp.rules import player as player_rules
 from emberkeep.xp.rules import reward_day, time_zone
-from emberkeep.xp.rules.catalogue import Catalogue, find_default_version
 from emberkeep.xp.rules.time_zone import Granted, Refused, Unchanged, Zones
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.store import PlayerRow
@@ -31,19 +29,6 @@ class ZoneRule(msgspec.Struct, frozen=True, kw_only=True):
 
     cooldown_days: int
     window: ClaimWindow | None
-
-
-def find_zone_rule(
-    catalogue: Catalogue,
-    *,
-    policy_key: PolicyKey,
-    cooldown_days: int,
-    now: datetime.datetime,
-) -> ZoneRule:
-    """Return the rule under the policy of this key, or the calendar's days where none is in force."""
-    version = find_default_version(catalogue, policy_key=policy_key, at=now)
-    window = None if version is None else version.policy.claim_window
-    return ZoneRule(cooldown_days=cooldown_days, window=window)
 
 
 async def put_player(

@@ -1,0 +1,63 @@
+"""What the use cases of XP need besides a connection, made once per process."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from emberkeep.base.config import Settings
+from emberkeep.base.db import Connection, Database
+from emberkeep.xp.model import PolicyKey, PolicyVersion
+from emberkeep.xp.rules.catalogue import Catalogue, find_default_version
+from emberkeep.xp.service.catalogue import refresh_catalogue
+from emberkeep.xp.service.desk import ClaimDesk
+from emberkeep.xp.service.players import ZoneRule
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class XpServices:
+    """The desk that takes this process's claims, the database, and the settings that decide."""
+
+    desk: ClaimDesk
+    database: Database
+    default_policy_key: PolicyKey
+    server_zone: str
+    time_zone_cooldown_days: int
+    max_award_xp: int
+
+    async def read_catalogue(self, conn: Connection) -> Catalogue:
+        """Return policies and seasons as they stand now, which the desk may know a second later."""
+        return await refresh_catalogue(conn, self.desk.catalogue)
+
+    async def find_default_version(
+        self, conn: Connection, *, now: datetime.datetime
+    ) -> PolicyVersion | None:
+        """Return the version of the default policy in force, if any is."""
+        catalogue = await self.read_catalogue(conn)
+        return find_default_version(catalogue, policy_key=self.default_policy_key, at=now)
+
+    async def find_zone_rule(self, conn: Connection, *, now: datetime.datetime) -> ZoneRule:
+        """Return how changes of a player's time zone are governed now."""
+        version = await self.find_default_version(conn, now=now)
+        return ZoneRule(
+            cooldown_days=self.time_zone_cooldown_days,
+            window=None if version is None else version.policy.claim_window,
+        )
+
+
+def make_services(database: Database, settings: Settings) -> XpServices:
+    """Return the services that `settings` describe; `desk` must still be started."""
+    return XpServices(
+        desk=ClaimDesk(
+            database,
+            writer_connections=settings.writer_connections,
+            max_batch_claims=settings.max_batch_claims,
+            receipt_cache_size=settings.receipt_cache_size,
+            server_zone=settings.server_time_zone,
+        ),
+        database=database,
+        default_policy_key=PolicyKey(settings.default_policy_key),
+        server_zone=settings.server_time_zone,
+        time_zone_cooldown_days=settings.time_zone_cooldown_days,
+        max_award_xp=settings.max_award_xp,
+    )
