@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from emberkeep.base.db import Connection
 from emberkeep.base.identity import Permission, Principal
 
 
@@ -27,11 +28,15 @@ class Answer(msgspec.Struct, frozen=True):
 HotHandler = Callable[[Principal, Any, datetime.datetime], Awaitable[Answer]]
 """(principal, the body as the route's `request`, now) → answer. A failure is raised."""
 
+KeyedHandler = Callable[[Connection, Principal, Any, datetime.datetime], Awaitable[Answer]]
+"""The same for a request with an `Idempotency-Key`, in the transaction that keeps its answer."""
+
 
 class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One hot route. The body is decoded as `request`, where no body at all is an empty object.
 
-    `answers` says the body's type for each status of success; failures are the same everywhere.
+    With `keyed_handler` a request that brings an `Idempotency-Key` leaves the hot lane: its answer
+    is kept in one transaction with its effect. Without one such a key is ignored. `answers` says the body's type for each status of success; failures are the same everywhere.
     """
 
     method: str
@@ -40,6 +45,7 @@ class HotRoute(msgspec.Struct, frozen=True, kw_only=True):
     handler: HotHandler
     request: type[msgspec.Struct]
     answers: Mapping[int, type[msgspec.Struct]]
+    keyed_handler: KeyedHandler | None = None
     summary: str
     description: str = ""
     tags: tuple[str, ...] = ()

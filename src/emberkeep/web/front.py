@@ -74,7 +74,7 @@ class Front:
         self._metrics.in_flight.inc()
         try:
             lane = self._hot.get((scope["method"], scope["path"]))
-            if lane is None:
+            if lane is None or lane.must_keep(exchange):
                 await self._route(exchange, scope, receive, send)
             else:
                 await self._answer_hot(lane, exchange, scope, receive, send)
@@ -159,6 +159,10 @@ class _HotLane:
     def __init__(self, route: HotRoute) -> None:
         self.route = route
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(route.request)
+
+    def must_keep(self, exchange: Exchange) -> bool:
+        """Say whether the answer must be kept for a retry, which takes the router's way."""
+        return exchange.idempotency_key is not None and self.route.keyed_handler is not None
 
 
 class _Outbox:
