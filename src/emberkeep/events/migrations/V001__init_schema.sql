@@ -23,6 +23,7 @@ comment on column ${schema}.event_streams.deleted_at is 'Set when the stream was
 -------------------------------------------------------------------------------
 
 create table ${schema}.events (
+    -- squawk-ignore prefer-identity -- the schema document says bigserial.
     event_id bigserial not null,
     stream_id text not null,
     stream_version bigint not null,
@@ -88,11 +89,11 @@ for each statement execute function ${schema}.refuse_change();
 
 -- Locks the streams in order of their names, so that two appends never wait for each other.
 create function ${schema}.append_to_streams(
-    stream_ids text [],
-    event_types text [],
-    event_versions int [],
-    data text [],
-    metadata text [],
+    stream_ids text[],
+    event_types text[],
+    event_versions int[],
+    data text[],
+    metadata text[],
     appended_at timestamptz
 ) returns bigint
 language plpgsql
@@ -173,7 +174,7 @@ begin
 end
 $$;
 
-comment on function ${schema}.append_to_streams(text [], text [], int [], text [], text [], timestamptz) is
+comment on function ${schema}.append_to_streams(text[], text[], int[], text[], text[], timestamptz) is
 'Appends any number of events to any number of streams, in the order given, or none. Returns how many.';
 
 -------------------------------------------------------------------------------

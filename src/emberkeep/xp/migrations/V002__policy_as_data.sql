@@ -156,4 +156,5 @@ comment on column ${schema}.xp_policy_segment_overrides.priority is 'The highest
 -- The rules of V001 were never in use
 -------------------------------------------------------------------------------
 
+-- squawk-ignore ban-drop-table -- no release ever wrote to it.
 drop table ${schema}.xp_rules;
