@@ -24,7 +24,7 @@ select
     balance.seasonal_xp,
     balance.season_id,
     catalogue.revision
-from unnest(%(player_ids)b::text []) as asked (external_user_id)
+from unnest(%(player_ids)b::text[]) as asked (external_user_id)
 inner join xp.xp_users as player on asked.external_user_id = player.external_user_id
 inner join xp.xp_streaks as streak on player.user_id = streak.user_id
 inner join xp.xp_balance as balance on player.user_id = balance.user_id
@@ -33,10 +33,10 @@ order by player.user_id;
 
 -- name: insert_claims
 -- Writes the awards, the ledger rows and the new streaks of a batch, or fails as a whole with
--- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the balances
--- in order of player, so that two batches never wait for each other. What was read of a player, and
--- what the streak is in the end, stand with the player's last claim. The ledger's trigger adds the
--- amounts to the balances.
+-- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the
+-- balances in order of player, so that two batches never wait for each other. What was read of a
+-- player, and what the streak is in the end, stand with the player's last claim. The ledger's
+-- trigger adds the amounts to the balances.
 with claim as materialized (
     select
         paid.user_id,
@@ -59,44 +59,44 @@ with claim as materialized (
         paid.ordinal
     from
         unnest(
-            %(user_ids)s::bigint [],
-            %(reward_day_ids)s::text [],
-            %(xp_awarded)s::bigint [],
-            %(streak_days)s::int [],
-            %(longest_streaks)s::int [],
-            %(graces_used)s::int [],
-            %(policy_keys)s::text [],
-            %(policy_versions)s::int [],
-            %(receipt_ids)s::uuid [],
-            %(season_ids)b::text [],
-            %(claimed_ats)s::timestamptz [],
-            %(snapshots)b::text [],
-            %(are_last)s::boolean [],
-            %(prior_reward_day_ids)s::text [],
-            %(prior_balances)s::bigint [],
-            %(prior_lifetimes)s::bigint [],
-            %(prior_seasonals)s::bigint []
+            %(user_ids)s::bigint[],
+            %(reward_day_ids)s::text[],
+            %(xp_awarded)s::bigint[],
+            %(streak_days)s::int[],
+            %(longest_streaks)s::int[],
+            %(graces_used)s::int[],
+            %(policy_keys)s::text[],
+            %(policy_versions)s::int[],
+            %(receipt_ids)s::uuid[],
+            %(season_ids)b::text[],
+            %(claimed_ats)s::timestamptz[],
+            %(snapshots)b::text[],
+            %(are_last)s::boolean[],
+            %(prior_reward_day_ids)s::text[],
+            %(prior_balances)s::bigint[],
+            %(prior_lifetimes)s::bigint[],
+            %(prior_seasonals)s::bigint[]
         ) with ordinality
-        as paid (
-            user_id,
-            reward_day_id,
-            xp_awarded,
-            streak_day,
-            longest_streak,
-            grace_used,
-            policy_key,
-            policy_version,
-            receipt_id,
-            season_id,
-            claimed_at,
-            snapshot,
-            is_last,
-            prior_reward_day_id,
-            prior_balance,
-            prior_lifetime,
-            prior_seasonal,
-            ordinal
-        )
+            as paid (
+                user_id,
+                reward_day_id,
+                xp_awarded,
+                streak_day,
+                longest_streak,
+                grace_used,
+                policy_key,
+                policy_version,
+                receipt_id,
+                season_id,
+                claimed_at,
+                snapshot,
+                is_last,
+                prior_reward_day_id,
+                prior_balance,
+                prior_lifetime,
+                prior_seasonal,
+                ordinal
+            )
 ),
 
 player as (
@@ -176,7 +176,7 @@ entry as (
     select
         claim.user_id,
         claim.xp_awarded,
-        'DAILY_LOGIN',
+        'DAILY_LOGIN' as reason,
         claim.receipt_id,
         claim.policy_key,
         claim.policy_version,
@@ -199,7 +199,7 @@ select
     award.receipt_id::text,
     award.model_state_snapshot::text,
     award.created_at
-from unnest(%(user_ids)b::bigint [], %(reward_day_ids)b::text []) as asked (user_id, reward_day_id)
+from unnest(%(user_ids)b::bigint[], %(reward_day_ids)b::text[]) as asked (user_id, reward_day_id)
 inner join xp.xp_awards as award
     on
         asked.user_id = award.user_id
@@ -212,9 +212,9 @@ insert into xp.xp_users (external_user_id, reward_tz, created_at, updated_at)
 select
     asked.external_user_id,
     asked.reward_tz,
-    %(now)s,
-    %(now)s
-from unnest(%(player_ids)b::text [], %(zones)b::text []) as asked (external_user_id, reward_tz)
+    %(now)s as created_at,
+    %(now)s as updated_at
+from unnest(%(player_ids)b::text[], %(zones)b::text[]) as asked (external_user_id, reward_tz)
 where
     not exists (
         select 1
@@ -879,5 +879,35 @@ select
 from xp.xp_awards as award
 cross join lateral jsonb_array_elements(award.model_state_snapshot -> 'milestones') as milestone
 where award.model_state_snapshot ? 'milestones'
-group by 1, 2, 3
-order by 1, 2, 3;
+group by day, reward_type, reward_value
+order by day, reward_type, reward_value;
+
+-- name: list_zones_in_use
+-- Every zone that a player has or will have; leaps from zone to zone in the index.
+with recursive zone as (
+    (
+        select player.reward_tz
+        from xp.xp_users as player
+        order by player.reward_tz
+        limit 1
+    )
+    union all
+    select (
+        select player.reward_tz
+        from xp.xp_users as player
+        where player.reward_tz > zone.reward_tz
+        order by player.reward_tz
+        limit 1
+    )
+    from zone
+    where zone.reward_tz is not null
+)
+
+select zone.reward_tz
+from zone
+where zone.reward_tz is not null
+order by zone.reward_tz;
+
+-- name: has_players_table
+-- Whether the schema is there at all.
+select to_regclass('xp.xp_users') is not null;

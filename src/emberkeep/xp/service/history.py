@@ -38,6 +38,7 @@ class ImportReport(Noun, frozen=True, kw_only=True):
     skipped: int = 0
     refused: int = 0
     xp: int = 0
+    seconds: float = 0.0
 
 
 async def import_activity(

@@ -86,6 +86,36 @@ async def create_version(
     return await read_version(conn, policy_key=policy_key, policy_version=number)
 
 
+async def publish_if_unknown(
+    conn: Connection, *, document: bytes, max_award_xp: int, actor: str, now: datetime.datetime
+) -> PolicyKey:
+    """Return the key of `document`, which is published when nothing has this key yet.
+
+    :raises PolicyInvalid: with everything that is wrong with the document
+    """
+    policy_key = documents.parse_policy(document, max_award_xp=max_award_xp).policy_key
+    if await store.list_policy_versions(conn, policy_key=policy_key):
+        return policy_key
+    version = await create_version(
+        conn,
+        policy_key=policy_key,
+        document=document,
+        max_award_xp=max_award_xp,
+        actor=actor,
+        now=now,
+    )
+    await publish_version(
+        conn,
+        policy_key=policy_key,
+        policy_version=version.policy_version,
+        effective_at=None,
+        overrides=None,
+        actor=actor,
+        now=now,
+    )
+    return policy_key
+
+
 async def edit_draft(
     conn: Connection,
     *,

@@ -50,6 +50,13 @@ from emberkeep.xp.store.seasons import (
     list_seasons,
     read_season,
 )
+from emberkeep.xp.store.summary import (
+    count_milestones,
+    has_players_table,
+    list_longest_streaks,
+    list_zones_in_use,
+    read_totals,
+)
 
 __all__ = [
     "END_OF_TIME",
@@ -57,8 +64,10 @@ __all__ = [
     "ClaimRow",
     "PlayerRow",
     "VersionRow",
+    "count_milestones",
     "delete_overrides",
     "has_claims_after",
+    "has_players_table",
     "insert_audit",
     "insert_boosts",
     "insert_claims",
@@ -74,10 +83,12 @@ __all__ = [
     "list_awards",
     "list_entries",
     "list_lives",
+    "list_longest_streaks",
     "list_overrides",
     "list_policy_versions",
     "list_seasons",
     "list_timeline",
+    "list_zones_in_use",
     "lock_player",
     "lock_policy",
     "read_awards",
@@ -87,6 +98,7 @@ __all__ = [
     "read_revision",
     "read_season",
     "read_standing",
+    "read_totals",
     "update_draft",
     "update_life",
     "update_player",
