@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,6 +24,7 @@ from rich.table import Table
 
 from emberkeep import wiring
 from emberkeep.base import clock, log
+from emberkeep.base.check import Check
 from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.doctor import service as doctor_service
 from emberkeep.base.doctor.model import Finding, Level
@@ -35,6 +36,9 @@ from emberkeep.web import server
 from emberkeep.web.auth import Keys, make_token
 from emberkeep.web.metrics import SHARED_DIRECTORY
 from emberkeep.xp.commands import app as xp_app
+from emberkeep.xp.commands import replay_history
+from emberkeep.xp.model import Summary
+from emberkeep.xp.service.history import ImportReport
 
 app = typer.Typer(
     name="emberkeep",
@@ -147,6 +151,81 @@ def doctor(as_json: AsJson = False) -> None:
         _show_values(values)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(_REFUSED)
+
+
+@app.command()
+def demo(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A login history; by default the one in examples/."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the report.")] = False,
+    host: Host = None,
+    port: Port = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a login history through the real claim path, say what happened, then serve.
+
+    The history is claimed under examples/daily-login.json, unless that policy has moved on. To run
+    it again changes nothing.
+    """
+    settings = _load_settings(host=host, port=port, data_dir=data)
+    examples = _find_examples()
+    with open_place(settings) as place:
+        report = asyncio.run(
+            replay_history(
+                settings,
+                place,
+                file=file or examples / "activity.csv.gz",
+                policy=examples / "daily-login.json",
+            )
+        )
+        summary, checks = asyncio.run(wiring.summarize(place))
+    if as_json:
+        _print_json({"import": report, "summary": summary, "checks": checks})
+    else:
+        _show_summary(report, summary)
+        _out.print(f"  verify            {_conclude(checks)}")
+    if not all(check.is_clean for check in checks):
+        raise typer.Exit(_REFUSED)
+    if not once:
+        _out.print()
+        _run(_serve(settings, as_json=as_json, is_first_look=True))
+
+
+def _find_examples() -> Path:
+    """Return the examples folder: of the checkout one stands in, or the one this code is from."""
+    for root in (Path.cwd(), Path(__file__).parents[2]):
+        if (root / "examples" / "daily-login.json").exists():
+            return root / "examples"
+    raise typer.BadParameter("there is no examples/ here: run it in a checkout of Emberkeep")
+
+
+def _show_summary(report: ImportReport, summary: Summary) -> None:
+    totals = summary.totals
+    streaks = ", ".join(f"{s.longest_streak} days ({s.player_id})" for s in summary.longest_streaks)
+    milestones = ", ".join(f"day {m.day}: {m.players:,}" for m in summary.milestones)
+    replayed = f"{report.claims:,} claims in {report.seconds:.1f} s"
+    if report.skipped:
+        replayed += f"; {report.skipped:,} player-days were claimed before"
+    rows = (
+        ("replayed", replayed),
+        ("players", f"{totals.players:,}"),
+        ("claims", f"{totals.claims:,} from {totals.first_day} to {totals.last_day}"),
+        ("XP paid", f"{totals.xp:,}"),
+        ("longest streaks", streaks),
+        ("milestones", milestones),
+    )
+    for name, value in rows:
+        _out.print(f"  {name:<18}{value}")
+
+
+def _conclude(checks: Sequence[Check]) -> str:
+    broken = [check for check in checks if not check.is_clean]
+    if not broken:
+        return f"[green]clean[/green] ({len(checks)} invariants)"
+    return "[red]not clean[/red]: " + "; ".join(check.name for check in broken)
 
 
 def _load_settings(**given: object) -> Settings:

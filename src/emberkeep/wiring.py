@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from emberkeep.base import clock, log
+from emberkeep.base.check import Check
 from emberkeep.base.config import Secret, Settings, load_settings
 from emberkeep.base.db import Database, connect, open_database
 from emberkeep.base.doctor import service as doctor
@@ -26,7 +27,10 @@ from emberkeep.web import idempotency
 from emberkeep.web.app import Services, make_app
 from emberkeep.web.auth import Keys
 from emberkeep.web.front import Front
+from emberkeep.xp.model import Summary
 from emberkeep.xp.service.desk import ClaimDesk
+from emberkeep.xp.service.summary import list_zones_in_use
+from emberkeep.xp.service.summary import summarize as summarize_xp
 
 _log = structlog.get_logger(__name__)
 
@@ -127,11 +131,17 @@ async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
         return await doctor.examine(
             conn,
             schemas=[migration_set.schema for migration_set in DEFAULT_SETS],
-            zones=sorted({"UTC", settings.server_time_zone}),
+            zones=sorted({"UTC", settings.server_time_zone, *await list_zones_in_use(conn)}),
             needed_connections=settings.pool_connections + settings.writer_connections,
             is_embedded=place.embedded_version is not None,
             now=clock.read_now(),
         )
+
+
+async def summarize(place: Place) -> tuple[Summary, list[Check]]:
+    """Return what happened so far at `place`, and whether every invariant holds."""
+    async with await connect(place.dsn) as conn:
+        return await summarize_xp(conn), []
 
 
 def warn_of(findings: tuple[Finding, ...]) -> None:
