@@ -115,7 +115,9 @@ class Settings:
     port: int = _setting(8080, _parse_whole(1, 65535), "The TCP port to listen on.")
     log_format: str = _setting("console", _parse_choice("console", "json"), "How logs are printed.")
     log_level: str = _setting(
-        "info", _parse_choice("debug", "info", "warning", "error"), "The least level that is logged."
+        "info",
+        _parse_choice("debug", "info", "warning", "error"),
+        "The least level that is logged.",
     )
     default_policy_key: str = _setting(
         "daily-login", str, "The policy that a claim without `policy_key` is decided by."
