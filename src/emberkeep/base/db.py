@@ -143,6 +143,23 @@ async def transaction(conn: Connection) -> AsyncGenerator[None]:
 
 
 @contextlib.asynccontextmanager
+async def snapshot(conn: Connection) -> AsyncGenerator[None]:
+    """Run the block in a transaction that sees one instant only, writes nothing and locks nothing.
+
+    `conn` is in autocommit mode. The errors are those of `Database.transaction`.
+    """
+    await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+    await conn.set_read_only(True)
+    try:
+        async with transaction(conn):
+            yield
+    finally:
+        if not conn.closed:
+            await conn.set_isolation_level(None)
+            await conn.set_read_only(None)
+
+
+@contextlib.asynccontextmanager
 async def atomically(conn: Connection) -> AsyncGenerator[None]:
     """Send the block's statements in one round trip, to be written together or not at all.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
+from emberkeep.base import db
+from emberkeep.base.check import Check
 from emberkeep.base.db import Connection
 from emberkeep.events import store
 from emberkeep.events.model import NewEvent, RecordedEvent, StreamId
@@ -29,3 +31,20 @@ async def read_stream(
     return await store.read_stream_forward(
         conn, stream_id=stream_id, start_version=start_version, max_rows=max_rows
     )
+
+
+def stream_causes(conn: Connection, *, event_type: str) -> AsyncIterator[tuple[str, StreamId]]:
+    """Yield the correlation id and the stream of every event of this type, in order of the id.
+
+    Rows come as they are asked for, however many there are. `conn` is in a transaction.
+    """
+    return store.stream_causes(conn, event_type=event_type)
+
+
+async def verify_events(conn: Connection) -> list[Check]:
+    """Return every invariant of the event store, checked in one read-only snapshot.
+
+    :param conn: in autocommit mode
+    """
+    async with db.snapshot(conn):
+        return [await store.check_streams(conn, name="events: streams have no gaps")]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from emberkeep.base import sql
+from emberkeep.base.check import Check
 from emberkeep.base.db import Connection
 from emberkeep.events.model import NewEvent, RecordedEvent, StreamId
 
 _SQL = sql.load("emberkeep.events")
+_ROWS_PER_FETCH = 2_000
 
 
 async def append_to_streams(
@@ -59,3 +61,23 @@ async def read_stream_forward(
             created_at,
         ) in await cursor.fetchall()
     ]
+
+
+async def stream_causes(
+    conn: Connection, *, event_type: str
+) -> AsyncIterator[tuple[str, StreamId]]:
+    """Yield the correlation id and the stream of every event of this type, in order of the id."""
+    async with conn.cursor(name="causes") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(_SQL["stream_causes"], {"event_type": event_type})
+        async for cause, stream_id in cursor:
+            yield cause, stream_id
+
+
+async def check_streams(conn: Connection, *, name: str) -> Check:
+    """Return whether every stream counts its events without a gap."""
+    row = await (await conn.execute(_SQL["check_streams"])).fetchone()
+    assert row is not None
+    checked, violations, first, last = row
+    examples = tuple(sorted({example for example in (first, last) if example is not None}))
+    return Check(name=name, checked=checked, violations=violations, examples=examples)

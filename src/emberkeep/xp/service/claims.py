@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -34,6 +35,9 @@ from emberkeep.xp.rules import claim as rules
 from emberkeep.xp.rules.catalogue import Catalogue
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.store import ClaimRow
+
+CLAIMED: Final = "DailyLoginClaimed"
+"""The type of the event that tells of a claim."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -242,7 +246,7 @@ def list_events(player_id: PlayerId, row: ClaimRow) -> list[NewEvent]:
     metadata = f'{{"correlation_id": "{award.receipt_id}"}}'
     claimed = NewEvent(
         stream_id=stream_id,
-        event_type="DailyLoginClaimed",
+        event_type=CLAIMED,
         data=_encode(_to_claimed_data(player_id, row)).decode(),
         metadata=metadata,
     )

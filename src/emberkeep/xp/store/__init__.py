@@ -57,13 +57,24 @@ from emberkeep.xp.store.summary import (
     list_zones_in_use,
     read_totals,
 )
+from emberkeep.xp.store.verify import (
+    AwardRow,
+    StreakRow,
+    check_awards_paid,
+    stream_histories,
+    stream_ledgers,
+    stream_receipts,
+)
 
 __all__ = [
     "END_OF_TIME",
     "LAST_ID",
+    "AwardRow",
     "ClaimRow",
     "PlayerRow",
+    "StreakRow",
     "VersionRow",
+    "check_awards_paid",
     "count_milestones",
     "delete_overrides",
     "has_claims_after",
@@ -99,6 +110,9 @@ __all__ = [
     "read_season",
     "read_standing",
     "read_totals",
+    "stream_histories",
+    "stream_ledgers",
+    "stream_receipts",
     "update_draft",
     "update_life",
     "update_player",

@@ -1,0 +1,128 @@
+"""Everything there is, streamed row by row for the invariants: memory does not grow with it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from emberkeep.base.check import Check
+from emberkeep.base.db import Connection
+from emberkeep.xp.model import Balance, PlayerId, PolicyKey, SeasonId
+from emberkeep.xp.store.statements import SQL
+
+_ROWS_PER_FETCH: Final = 2_000
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger row beside the player's balance; without an amount the player has no rows."""
+
+    player_id: PlayerId
+    balance: Balance | None
+    amount: int | None
+    season_id: SeasonId | None
+    affects_lifetime: bool
+
+
+class StreakRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A streak as it lies in the table; `model_state` is a JSON text in PostgreSQL's own form."""
+
+    current_streak: int
+    longest_streak: int
+    grace_used: int
+    last_reward_day_id: str | None
+    model_state: str
+
+
+class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An award as it lies in the table; the texts are what its snapshot says."""
+
+    reward_day_id: str
+    claimed_at: datetime.datetime
+    xp_awarded: int
+    streak_day: int
+    policy_key: PolicyKey
+    policy_version: int
+    longest: str | None
+    grace_used: str | None
+    model_state: str
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An award beside the player's streak; without an award the player has none."""
+
+    player_id: PlayerId
+    streak: StreakRow | None
+    award: AwardRow | None
+
+
+async def stream_ledgers(conn: Connection) -> AsyncIterator[LedgerRow]:
+    """Yield every ledger row, by player, in the order in which they were written."""
+    async with conn.cursor(name="ledgers") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(SQL["stream_ledgers"])
+        async for row in cursor:
+            player_id, current, lifetime, seasonal, season, amount, season_id, affects = row
+            yield LedgerRow(
+                player_id=player_id,
+                balance=(
+                    None
+                    if current is None
+                    else Balance(
+                        current=current, lifetime=lifetime, seasonal=seasonal, season_id=season
+                    )
+                ),
+                amount=amount,
+                season_id=season_id,
+                affects_lifetime=bool(affects),
+            )
+
+
+async def stream_histories(conn: Connection) -> AsyncIterator[HistoryRow]:
+    """Yield every award, by player, in order of day."""
+    async with conn.cursor(name="histories") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(SQL["stream_histories"])
+        async for player_id, current, longest, grace_used, last_day_id, state, *award in cursor:
+            yield HistoryRow(
+                player_id=player_id,
+                streak=(
+                    None
+                    if current is None
+                    else StreakRow(
+                        current_streak=current,
+                        longest_streak=longest,
+                        grace_used=grace_used,
+                        last_reward_day_id=last_day_id,
+                        model_state=state,
+                    )
+                ),
+                award=_to_award_row(award),
+            )
+
+
+def _to_award_row(row: list[object]) -> AwardRow | None:
+    if row[0] is None:
+        return None
+    fields = (field.name for field in msgspec.structs.fields(AwardRow))
+    return msgspec.convert(dict(zip(fields, row, strict=True)), AwardRow)
+
+
+async def stream_receipts(conn: Connection) -> AsyncIterator[tuple[str, PlayerId]]:
+    """Yield the receipt of every award and whose it is, in order of receipt."""
+    async with conn.cursor(name="receipts") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(SQL["stream_receipts"])
+        async for receipt_id, player_id in cursor:
+            yield receipt_id, player_id
+
+
+async def check_awards_paid(conn: Connection, *, name: str) -> Check:
+    """Return whether awards and the ledger rows of claims belong together one by one."""
+    row = await (await conn.execute(SQL["check_awards_paid"])).fetchone()
+    assert row is not None
+    checked, violations, first, last = row
+    examples = tuple(sorted({example for example in (first, last) if example is not None}))
+    return Check(name=name, checked=checked, violations=violations, examples=examples)
