@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 KEY = PolicyKey("daily-login")
 FIRST_DAY = datetime.date(2026, 3, 1)
-LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime.datetime(2000, 1, 1, tzinfo=UTC)
 GRANT_ID = "00000000-0000-4000-8000-%012d"
 
 # A plain count: nothing to unlock, nothing to multiply.
