@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +15,13 @@ import structlog
 from emberkeep.base import clock, log
 from emberkeep.base.check import Check
 from emberkeep.base.config import Secret, Settings, load_settings
-from emberkeep.base.db import Database, connect, open_database
+from emberkeep.base.db import Connection, Database, connect, open_database
 from emberkeep.base.doctor import service as doctor
 from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import Invalid, Unavailable
 from emberkeep.base.place import Place, open_place
 from emberkeep.base.postgres.home import open_home
+from emberkeep.events.service import verify_events
 from emberkeep.migrate import service as migrations
 from emberkeep.migrate.model import DEFAULT_SETS
 from emberkeep.web import idempotency
@@ -28,9 +29,14 @@ from emberkeep.web.app import Services, make_app
 from emberkeep.web.auth import Keys
 from emberkeep.web.front import Front
 from emberkeep.xp.model import Summary
+from emberkeep.xp.routes import ROUTES as XP_ROUTES
+from emberkeep.xp.routes import make_hot_routes as make_xp_hot_routes
 from emberkeep.xp.service.desk import ClaimDesk
+from emberkeep.xp.service.services import XpServices
+from emberkeep.xp.service.services import make_services as make_xp_services
 from emberkeep.xp.service.summary import list_zones_in_use
 from emberkeep.xp.service.summary import summarize as summarize_xp
+from emberkeep.xp.service.verify import verify_xp
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +56,19 @@ class SchemaBehind(Unavailable):
     """The database's schema is not the one that this version needs; run `emberkeep migrate up`."""
 
     code = "service.schema_behind"
+
+
+class ModuleUnknown(Invalid):
+    """No module of this name has invariants."""
+
+    code = "service.module_unknown"
+
+
+# Each slice checks itself, the lower ones first: what is above rests on them.
+_VERIFIERS: Final[Mapping[str, Callable[[Connection], Awaitable[list[Check]]]]] = {
+    "events": verify_events,
+    "xp": verify_xp,
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,37 +108,31 @@ async def open_system(
         )
         async with database.connection() as conn:
             await idempotency.sweep_keys(conn, now=clock.read_now())
-        desk = await _open_desk(stack, settings, database)
+        xp = await _open_xp(stack, settings, database)
         app = make_app(
             Services(
                 keys=keys,
                 database=database,
                 check_ready=_make_ready_check(database, place),
                 # Each slice brings its routes; what their handlers ask for by name is `provided`.
-                routes=(),
-                hot_routes=(),
-                provided={"desk": desk, "settings": settings},
+                routes=XP_ROUTES,
+                hot_routes=make_xp_hot_routes(xp),
+                provided={"xp": xp},
                 requests_per_minute=settings.requests_per_minute,
             )
         )
         yield System(
-            settings=settings, place=place, keys=keys, database=database, desk=desk, app=app
+            settings=settings, place=place, keys=keys, database=database, desk=xp.desk, app=app
         )
 
 
-async def _open_desk(
+async def _open_xp(
     stack: contextlib.AsyncExitStack, settings: Settings, database: Database
-) -> ClaimDesk:
-    desk = ClaimDesk(
-        database,
-        writer_connections=settings.writer_connections,
-        max_batch_claims=settings.max_batch_claims,
-        receipt_cache_size=settings.receipt_cache_size,
-        server_zone=settings.server_time_zone,
-    )
-    await desk.start()
-    stack.push_async_callback(desk.stop)
-    return desk
+) -> XpServices:
+    xp = make_xp_services(database, settings)
+    await xp.desk.start()
+    stack.push_async_callback(xp.desk.stop)
+    return xp
 
 
 async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
@@ -141,7 +154,21 @@ async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
 async def summarize(place: Place) -> tuple[Summary, list[Check]]:
     """Return what happened so far at `place`, and whether every invariant holds."""
     async with await connect(place.dsn) as conn:
-        return await summarize_xp(conn), []
+        summary = await summarize_xp(conn)
+    return summary, await verify(place)
+
+
+async def verify(place: Place, *, module: str | None = None) -> list[Check]:
+    """Return every invariant of `module`, or of all modules, checked; writes and locks nothing.
+
+    :raises ModuleUnknown: when there is no such module
+    :raises DatabaseUnavailable: when the database cannot be reached
+    """
+    if module is not None and module not in _VERIFIERS:
+        raise ModuleUnknown(f"the modules are {', '.join(_VERIFIERS)}", modules=sorted(_VERIFIERS))
+    verifiers = [check for name, check in _VERIFIERS.items() if module in (None, name)]
+    async with await connect(place.dsn, application="emberkeep verify") as conn:
+        return [check for verifier in verifiers for check in await verifier(conn)]
 
 
 def warn_of(findings: tuple[Finding, ...]) -> None:

@@ -35,13 +35,13 @@ from emberkeep.xp.service.claims import CLAIMED, stream_of
 from emberkeep.xp.store import AwardRow, StreakRow, VersionRow
 
 _BALANCES: Final = "xp: balances equal the ledger"
-_PAID: Final = "xp: every award has its ledger row, and every such row its award"
+_PAID: Final = "xp: awards and ledger rows pair up"
 _TOLD: Final = "xp: every award has its event"
 _STREAKS: Final = "xp: streaks equal their last award"
 _REBUILT: Final = "xp: awards are what their policy pays"
 _ORDERED: Final = "xp: reward days increase with time"
 _PARSED: Final = "xp: policies can be read"
-_PUBLISHED: Final = "xp: at most one version of a policy is published, and one in force"
+_PUBLISHED: Final = "xp: one version of a policy holds at a time"
 
 Policies = Mapping[tuple[PolicyKey, int], Policy]
 
