@@ -38,5 +38,6 @@ drop function ${schema}.check_claims_fresh(bigint, bigint);
 
 drop trigger xp_ledger_add_to_balance on ${schema}.xp_ledger;
 drop function ${schema}.add_to_balance();
+drop function ${schema}.add_seasons_to_balance(${schema}.xp_ledger[]);
 drop trigger xp_users_create_state on ${schema}.xp_users;
 drop function ${schema}.create_player_state();
