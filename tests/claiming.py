@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
@@ -11,7 +13,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from emberkeep.base.clock import UTC
-from emberkeep.base.db import Connection, connect_for_batches, open_database
+from emberkeep.base.db import Connection, connect, connect_for_batches, open_database
 from emberkeep.xp.model import (
     SCALE,
     AnchorStrategy,
@@ -34,10 +36,12 @@ from emberkeep.xp.rules.catalogue import Catalogue
 from emberkeep.xp.rules.policy import render_policy
 from emberkeep.xp.service.claims import claim_batch
 from emberkeep.xp.service.desk import ClaimDesk
+from emberkeep.xp.service.verify import verify_xp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from emberkeep.base.check import Check
     from emberkeep.base.errors import EmberkeepError
 
 KEY = PolicyKey("daily-login")
@@ -353,12 +357,24 @@ async def open_desk(
 
 
 def assert_clean(dsn: str) -> None:
-    """Hold every invariant of claims against all that is in the tables."""
+    """Hold every invariant of claims against all that is in the tables.
+
+    Both by `emberkeep verify` and by queries of our own, so that neither has to be trusted.
+    """
+    # In a thread, because a test that is a coroutine has a loop that is running.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        checks = thread.submit(asyncio.run, _verify(dsn)).result()
+    assert [check for check in checks if not check.is_clean] == []
     with psycopg.connect(dsn) as conn:
         for promise, query in _PROMISES.items():
             broken = conn.execute(query.encode()).fetchall()
             assert broken == [], promise
         assert _fold_ledger(conn) == _read_balances(conn), "balances are the ledger's fold"
+
+
+async def _verify(dsn: str) -> list[Check]:
+    async with await connect(dsn) as conn:
+        return await verify_xp(conn)
 
 
 _PROMISES = {
