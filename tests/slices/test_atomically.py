@@ -67,3 +67,27 @@ async def test_a_lost_connection_leaves_the_outcome_unknown(
         killer.execute("select pg_terminate_backend(%s)", (conn.info.backend_pid,))
     with pytest.raises(OutcomeUnknown):
         await write(conn, 1, 2)
+
+
+async def test_inside_a_transaction_it_is_a_part_of_that(conn: Connection) -> None:
+    async with conn.transaction(force_rollback=True):
+        await write(conn, 1, 2)
+        assert await count_notes(conn) == 2
+    assert await count_notes(conn) == 0
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("pair", [(-1, 1), (1, -1)], ids=["the first fails", "the second fails"])
+async def test_a_failure_inside_a_transaction_undoes_no_more_than_its_savepoint(
+    conn: Connection, before: int, pair: tuple[int, int]
+) -> None:
+    async with conn.transaction():
+        for _ in range(before):
+            await write(conn, 1, 2)
+        for _ in range(3):
+            with pytest.raises(psycopg.errors.CheckViolation):
+                async with conn.transaction():
+                    await write(conn, *pair)
+        for _ in range(4):
+            await write(conn, 1, 2)
+    assert await count_notes(conn) == 2 * before + 8

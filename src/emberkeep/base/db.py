@@ -164,7 +164,8 @@ async def atomically(conn: Connection) -> AsyncGenerator[None]:
     """Send the block's statements in one round trip, to be written together or not at all.
 
     A pipeline of an autocommit connection is one implicit transaction: it commits where the block
-    ends, and no BEGIN or COMMIT travels. The block must not read an answer.
+    ends, and no BEGIN or COMMIT travels. Inside a transaction of `conn` the block is a part of that,
+    and commits with it. The block must not read an answer.
 
     :raises OutcomeUnknown: when the connection breaks: the commit is part of the same round trip
     """
@@ -185,6 +186,8 @@ async def _forget_prepared(conn: Connection) -> None:
     preparation of any that were to be prepared; the driver takes them for prepared, and every
     later use of the connection would fail. A rollback is where the driver forgets them all.
     """
+    if conn.info.transaction_status is psycopg.pq.TransactionStatus.INERROR:
+        return  # A transaction around the pipeline: it has to be rolled back anyway.
     with contextlib.suppress(psycopg.OperationalError):  # If it is lost, the next use will say so.
         async with conn.transaction(force_rollback=True):
             pass
