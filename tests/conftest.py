@@ -101,14 +101,14 @@ def postgres_server(pytestconfig: pytest.Config) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def empty_database(postgres_server: EmbeddedServer) -> Iterator[str]:
     """The connection string of a new database without a schema; dropped afterwards."""
-    with _lend_database(postgres_server, template="template1") as name:
+    with lend_database(postgres_server, template="template1") as name:
         yield postgres_server.dsn_for(name)
 
 
 @pytest.fixture(scope="session")
 async def migrated_template(postgres_server: EmbeddedServer) -> AsyncIterator[str]:
     """The name of a database in which every migration ran, and nothing else; not to be written."""
-    with _lend_database(postgres_server, template="template1") as name:
+    with lend_database(postgres_server, template="template1") as name:
         await apply_migrations(postgres_server.dsn_for(name), now=_MIGRATED_AT)
         yield name
 
@@ -116,12 +116,13 @@ async def migrated_template(postgres_server: EmbeddedServer) -> AsyncIterator[st
 @pytest.fixture
 def database(postgres_server: EmbeddedServer, migrated_template: str) -> Iterator[str]:
     """The connection string of a new database with the whole schema; dropped afterwards."""
-    with _lend_database(postgres_server, template=migrated_template) as name:
+    with lend_database(postgres_server, template=migrated_template) as name:
         yield postgres_server.dsn_for(name)
 
 
 @contextlib.contextmanager
-def _lend_database(server: EmbeddedServer, *, template: str) -> Iterator[str]:
+def lend_database(server: EmbeddedServer, *, template: str) -> Iterator[str]:
+    """Lend the name of a new database that is a copy of `template`; it is dropped afterwards."""
     name = f"test_{secrets.token_hex(8)}"
     create = sql.SQL("create database {} template {}")
     with psycopg.connect(server.dsn, autocommit=True) as conn:

@@ -231,10 +231,10 @@ async def edit_draft(
 async def publish_version(
     policy_key: PolicyPath,
     policy_version: VersionPath,
-    data: JSONBody[PublishBody],
     principal: NamedDependency[Principal],
     conn: NamedDependency[Connection],
     now: NamedDependency[datetime.datetime],
+    data: JSONBody[PublishBody | None] = None,
 ) -> Response[VersionShape]:
     """In force from `effective_at`, or now. Until then the predecessor is, and a publication that
     still waits is replaced. `segment_overrides` hold at once.
@@ -242,12 +242,13 @@ async def publish_version(
     Refusals: `xp.effective_at_invalid` and `xp.segment_override_invalid` (422),
     `xp.policy_unknown` (404), `xp.policy_already_published` (409).
     """
+    wish = data or PublishBody()
     version = await policies.publish_version(
         conn,
         policy_key=PolicyKey(policy_key),
         policy_version=policy_version,
-        effective_at=data.effective_at,
-        overrides=data.segment_overrides,
+        effective_at=wish.effective_at,
+        overrides=wish.segment_overrides,
         actor=principal.subject,
         now=now,
     )
