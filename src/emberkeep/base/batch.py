@@ -136,7 +136,8 @@ class Batcher(Generic[Request, Answer]):
         # Once a reply to COMMIT was lost, nobody may be told that nothing was written.
         lost: OutcomeUnknown | None = None
         for pause_s in _PAUSES_S:
-            await asyncio.sleep(pause_s)
+            if pause_s:
+                await asyncio.sleep(pause_s)
             conn, failure = await self._try_batch(conn, batch)
             if failure is None:
                 return conn

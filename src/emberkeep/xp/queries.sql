@@ -55,8 +55,7 @@ with claim as materialized (
         paid.prior_reward_day_id,
         paid.prior_balance,
         paid.prior_lifetime,
-        paid.prior_seasonal,
-        paid.ordinal
+        paid.prior_seasonal
     from
         unnest(
             %(user_ids)s::bigint[],
@@ -76,7 +75,7 @@ with claim as materialized (
             %(prior_balances)s::bigint[],
             %(prior_lifetimes)s::bigint[],
             %(prior_seasonals)s::bigint[]
-        ) with ordinality
+        )
             as paid (
                 user_id,
                 reward_day_id,
@@ -94,8 +93,7 @@ with claim as materialized (
                 prior_reward_day_id,
                 prior_balance,
                 prior_lifetime,
-                prior_seasonal,
-                ordinal
+                prior_seasonal
             )
 ),
 
@@ -159,7 +157,6 @@ award as (
         claim.snapshot,
         claim.claimed_at
     from claim
-    order by claim.ordinal
 ),
 
 entry as (
@@ -183,7 +180,6 @@ entry as (
         claim.season_id,
         claim.claimed_at
     from claim
-    order by claim.ordinal
 )
 
 select xp.check_claims_fresh((select count(*) from streak_moved), %(players)s);

@@ -20,8 +20,10 @@ from emberkeep.xp.model import (
     PolicyVersion,
     RewardDay,
     Season,
+    SeasonId,
     SegmentKey,
     Step,
+    StreakChange,
     StreakFigures,
     StreakState,
     UserId,
@@ -155,21 +157,48 @@ def decide_payment(
 
 def explain(version: PolicyVersion, step: Step, season: Season | None) -> Explanation:
     """Return every factor of what `step` pays."""
-    return Explanation(
-        streak=step.change,
-        missed_days=step.missed_days,
-        base_xp_amount=version.policy.base_xp_amount,
-        curve_day_index=step.curve_day_index,
-        curve_multiplier=_format_multiplier(step.curve_multiplier),
-        model_multiplier=_format_multiplier(step.model_multiplier),
-        boost_label=None if step.boost is None else step.boost.label,
-        boost_multiplier=_format_multiplier(SCALE if step.boost is None else step.boost.multiplier),
-        additive_bonus_xp=step.additive_bonus_xp,
-        season_id=None if season is None else season.season_id,
+    return _explain(
+        step.change,
+        step.missed_days,
+        version.policy.base_xp_amount,
+        step.curve_day_index,
+        step.curve_multiplier,
+        step.model_multiplier,
+        None if step.boost is None else step.boost.label,
+        SCALE if step.boost is None else step.boost.multiplier,
+        step.additive_bonus_xp,
+        None if season is None else season.season_id,
     )
 
 
-@functools.lru_cache(maxsize=1024)
+# Players of one policy mostly stand at a handful of places: the same words serve them all.
+@functools.lru_cache(maxsize=4096)
+def _explain(
+    change: StreakChange,
+    missed_days: int,
+    base_xp_amount: int,
+    curve_day_index: int,
+    curve_multiplier: int,
+    model_multiplier: int,
+    boost_label: str | None,
+    boost_multiplier: int,
+    additive_bonus_xp: int,
+    season_id: SeasonId | None,
+) -> Explanation:
+    return Explanation(
+        streak=change,
+        missed_days=missed_days,
+        base_xp_amount=base_xp_amount,
+        curve_day_index=curve_day_index,
+        curve_multiplier=_format_multiplier(curve_multiplier),
+        model_multiplier=_format_multiplier(model_multiplier),
+        boost_label=boost_label,
+        boost_multiplier=_format_multiplier(boost_multiplier),
+        additive_bonus_xp=additive_bonus_xp,
+        season_id=season_id,
+    )
+
+
 def _format_multiplier(scaled: int) -> str:
     return document.format_scaled(scaled, digits=4)
 

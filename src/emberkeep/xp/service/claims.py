@@ -42,6 +42,15 @@ CLAIMED: Final = "DailyLoginClaimed"
 _encode = msgspec.json.Encoder().encode
 
 
+class _Case(msgspec.Struct):
+    """What holds for one request: the version that decides it, who chose that, and its day."""
+
+    request: ClaimRequest
+    version: PolicyVersion
+    segment: SegmentKey | None
+    today: RewardDay
+
+
 class _Account(msgspec.Struct):
     """One player while a batch is decided: as read, and as the claims so far leave them."""
 
@@ -49,7 +58,11 @@ class _Account(msgspec.Struct):
     streak: StreakState
     balance: Balance
     last_award: Award | None = None
-    paid: list[Award] = msgspec.field(default_factory=list[Award])
+    paid: list[tuple[Award, StreakState]] = msgspec.field(
+        default_factory=list[tuple[Award, StreakState]]
+    )
+    # The case that was looked at last, because most are looked at twice.
+    case: _Case | None = None
 
 
 class ClaimBatch:
@@ -80,10 +93,11 @@ class ClaimBatch:
             if account is None or last_day is None:
                 continue
             try:
-                version, _, today = self._find_day(account, request)
+                case = self._open_case(account, request)
             except EmberkeepError:
                 continue  # `answer` will say so.
-            if today.day <= last_day or version.policy.claim_window.min_cooldown_hours is not None:
+            has_cooldown = case.version.policy.claim_window.min_cooldown_hours is not None
+            if has_cooldown or case.today.day <= last_day:
                 missing.add((account.before.user_id, last_day))
         return sorted(missing)
 
@@ -113,11 +127,11 @@ class ClaimBatch:
                     ClaimRow(
                         before.user_id,
                         award,
-                        account.streak.model_state,
+                        streak.model_state,
                         before if index == last else None,
                     ),
                 )
-                for index, award in enumerate(account.paid)
+                for index, (award, streak) in enumerate(account.paid)
             )
         return rows
 
@@ -125,31 +139,31 @@ class ClaimBatch:
         account = self._accounts.get(request.player_id)
         if account is None:
             raise PlayerUnknown("no player has this id")
-        version, segment, today = self._find_day(account, request)
+        case = self._open_case(account, request)
         last_day = account.streak.last_reward_day
-        if last_day is not None and today.day <= last_day:
-            return self._receipt(ClaimStatus.ALREADY_CLAIMED, account, version, today)
-        rules.check_window(today, at=request.at)
+        if last_day is not None and case.today.day <= last_day:
+            return self._receipt(ClaimStatus.ALREADY_CLAIMED, account, case)
+        rules.check_window(case.today, at=request.at)
         if account.last_award is not None:
-            self._check_cooldown(account, version, request, today)
+            self._check_cooldown(account, case)
         payment = rules.decide_payment(
-            version,
+            case.version,
             user_id=account.before.user_id,
             before=account.streak,
             balance=account.balance,
-            day=today.day,
+            day=case.today.day,
             at=request.at,
             seasons=self._catalogue.seasons,
-            segment=segment,
+            segment=case.segment,
         )
         account.streak, account.balance = payment.streak, payment.balance
         account.last_award = payment.award
-        account.paid.append(payment.award)
-        return self._receipt(ClaimStatus.NEW, account, version, today)
+        account.paid.append((payment.award, payment.streak))
+        return self._receipt(ClaimStatus.NEW, account, case)
 
-    def _find_day(
-        self, account: _Account, request: ClaimRequest
-    ) -> tuple[PolicyVersion, SegmentKey | None, RewardDay]:
+    def _open_case(self, account: _Account, request: ClaimRequest) -> _Case:
+        if account.case is not None and account.case.request is request:
+            return account.case
         version, segment = catalogues.find_version(
             self._catalogue,
             policy_key=request.policy_key,
@@ -159,21 +173,19 @@ class ClaimBatch:
         today = rules.find_claim_day(
             account.before, request, version.policy.claim_window, server_zone=self._server_zone
         )
-        return version, segment, today
+        account.case = _Case(request, version, segment, today)
+        return account.case
 
-    def _check_cooldown(
-        self, account: _Account, version: PolicyVersion, request: ClaimRequest, today: RewardDay
-    ) -> None:
+    def _check_cooldown(self, account: _Account, case: _Case) -> None:
         assert account.last_award is not None
+        window = case.version.policy.claim_window
         try:
-            rules.check_cooldown(version.policy.claim_window, account.last_award, at=request.at)
+            rules.check_cooldown(window, account.last_award, at=case.request.at)
         except CooldownRunning as e:
-            receipt = self._receipt(ClaimStatus.ALREADY_CLAIMED, account, version, today)
+            receipt = self._receipt(ClaimStatus.ALREADY_CLAIMED, account, case)
             raise CooldownRunning(e.message, **e.facts, receipt=receipt) from None
 
-    def _receipt(
-        self, status: ClaimStatus, account: _Account, version: PolicyVersion, today: RewardDay
-    ) -> Receipt:
+    def _receipt(self, status: ClaimStatus, account: _Account, case: _Case) -> Receipt:
         award = account.last_award
         assert award is not None, "a player who has claimed has an award"
         return Receipt(
@@ -190,8 +202,8 @@ class ClaimBatch:
             balance=award.balance,
             next_boundary_at=rules.find_next_opening(
                 account.before,
-                today,
-                version.policy.claim_window,
+                case.today,
+                case.version.policy.claim_window,
                 last_day=award.reward_day,
                 server_zone=self._server_zone,
             ),
