@@ -1,0 +1,95 @@
+"""When a reward time zone may change, and from when on."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from emberkeep.base.clock import UTC
+from emberkeep.xp.model import AnchorStrategy, ClaimWindow
+from emberkeep.xp.rules.time_zone import (
+    Granted,
+    Refused,
+    Unchanged,
+    Zones,
+    decide_change,
+    fold_zones,
+)
+
+NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=UTC)
+BERLIN = Zones(zone="Europe/Berlin")
+
+
+def hours(count: float) -> datetime.datetime:
+    """Return the instant `count` hours after noon."""
+    return NOON + datetime.timedelta(hours=count)
+
+
+def decide(
+    zones: Zones,
+    wanted: str,
+    *,
+    last: datetime.datetime | None = None,
+    cooldown_days: int = 7,
+    start_minutes: int | None = 0,
+    now: datetime.datetime = NOON,
+) -> Unchanged | Granted | Refused:
+    window = ClaimWindow(
+        start_minutes=start_minutes or 0,
+        duration_hours=24,
+        anchor_strategy=AnchorStrategy.ANCHOR_TIMEZONE,
+    )
+    return decide_change(
+        zones,
+        wanted=wanted,
+        last_granted_at=last,
+        cooldown_days=cooldown_days,
+        window=None if start_minutes is None else window,
+        now=now,
+    )
+
+
+@pytest.mark.parametrize(
+    ("start_minutes", "boundary"), [(0, hours(11)), (300, hours(16)), (None, hours(11))]
+)
+def test_a_change_holds_from_the_next_boundary_of_the_old_zone(
+    start_minutes: int | None, boundary: datetime.datetime
+) -> None:
+    changed = Zones(zone="Europe/Berlin", next_zone="Asia/Tokyo", next_at=boundary)
+    assert decide(BERLIN, "Asia/Tokyo", start_minutes=start_minutes) == Granted(changed, boundary)
+
+
+def test_the_zone_that_holds_is_no_change() -> None:
+    assert decide(BERLIN, "Europe/Berlin", last=NOON) == Unchanged(NOON)
+
+
+def test_a_change_that_was_granted_is_not_granted_again() -> None:
+    waiting = Zones(zone="Europe/Berlin", next_zone="Asia/Tokyo", next_at=hours(11))
+    assert decide(waiting, "Asia/Tokyo", last=NOON) == Unchanged(hours(11))
+
+
+@pytest.mark.parametrize(("passed_hours", "is_open"), [(0, False), (167.99, False), (168, True)])
+def test_the_cooldown_ends_to_the_instant(passed_hours: float, *, is_open: bool) -> None:
+    answer = decide(BERLIN, "Asia/Tokyo", last=NOON, now=hours(passed_hours))
+    assert isinstance(answer, Granted) is is_open
+    if not is_open:
+        assert answer == Refused(hours(168))
+
+
+def test_taking_back_a_change_that_waits_is_a_change() -> None:
+    waiting = Zones(zone="Europe/Berlin", next_zone="Asia/Tokyo", next_at=hours(11))
+    assert decide(waiting, "Europe/Berlin", last=NOON) == Refused(hours(168))
+    assert decide(waiting, "Europe/Berlin", last=NOON, cooldown_days=0) == Granted(BERLIN, NOON)
+
+
+@pytest.mark.parametrize(
+    ("now", "zone"), [(hours(10.9), "Europe/Berlin"), (hours(11), "Asia/Tokyo")]
+)
+def test_a_change_is_taken_in_when_its_boundary_has_passed(
+    now: datetime.datetime, zone: str
+) -> None:
+    waiting = Zones(zone="Europe/Berlin", next_zone="Asia/Tokyo", next_at=hours(11))
+    folded = fold_zones(waiting, now=now)
+    assert folded.zone == zone
+    assert (folded == waiting) is (zone == "Europe/Berlin")
