@@ -1,6 +1,16 @@
 """The use cases of XP: read, decide, write.
 
-- `catalogue`  the policies and seasons that every claim is decided by, kept up to date
-- `claims`     pay a batch of claims, exactly once
-- `desk`       the claims of one process: joined batches, and the receipts of the day
+- `catalogue`    the policies and seasons that every claim is decided by, kept up to date
+- `claims`       pay a batch of claims, exactly once
+- `desk`         the claims of one process: joined batches, and the receipts of the day
+- `history`      replay a login history through the claim path
+- `eligibility`  what a claim would come to, now and on the days to come
+- `players`      create players, and move them to another time zone under its rules
+- `ledger`       grants, debits, and a player's past in pages
+- `policies`     drafts, publications now or later, rollback, segment overrides; audited
+- `seasons`      the calendar
+- `summary`      what happened so far
+- `verify`       whether every promise holds
+- `services`     what these need besides a connection, made once per process
+- `attempt`      write, and write again after a deadlock or a stale read
 """
