@@ -133,11 +133,14 @@ class _Replay:
         self._state: StreakState | None = StreakState()
 
     def find_disorder(self, award: AwardRow) -> str | None:
-        """Return what is wrong with the order of `award` and the one before it."""
-        if self.last is None or self.last.claimed_at < award.claimed_at:
+        """Return what is wrong with the order of `award` and the one before it.
+
+        A replayed history may have two days at one instant, by two clocks.
+        """
+        if self.last is None or self.last.claimed_at <= award.claimed_at:
             return None
         return (
-            f"player {self.player_id}: {award.reward_day_id} was claimed no later than"
+            f"player {self.player_id}: {award.reward_day_id} was claimed earlier than"
             f" {self.last.reward_day_id}"
         )
 
