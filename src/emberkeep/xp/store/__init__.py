@@ -32,6 +32,8 @@ from emberkeep.xp.store.players import (
     update_player,
 )
 from emberkeep.xp.store.policies import (
+    delete_boosts,
+    delete_curve,
     delete_overrides,
     insert_audit,
     insert_boosts,
@@ -76,6 +78,8 @@ __all__ = [
     "VersionRow",
     "check_awards_paid",
     "count_milestones",
+    "delete_boosts",
+    "delete_curve",
     "delete_overrides",
     "has_claims_after",
     "has_players_table",

@@ -79,12 +79,8 @@ async def insert_draft(
 async def update_draft(conn: Connection, *, policy_version: int, document: Document) -> None:
     """Write `document` over a draft, whose policy must be locked."""
     await conn.execute(SQL["update_draft"], _to_parameters(document, policy_version))
-    key: dict[str, object] = {
-        "policy_key": document["policy_key"],
-        "policy_version": policy_version,
-    }
-    await conn.execute(SQL["delete_curve"], key)
-    await conn.execute(SQL["delete_boosts"], key)
+    await delete_curve(conn, policy_version=policy_version, document=document)
+    await delete_boosts(conn, policy_version=policy_version, document=document)
     await insert_curve(conn, policy_version=policy_version, document=document)
     await insert_boosts(conn, policy_version=policy_version, document=document)
 
@@ -110,6 +106,22 @@ def _to_parameters(document: Document, policy_version: int) -> dict[str, object]
         "sample_window_days": preview["sample_window_days"],
         "default_segment": preview["default_segment"],
     }
+
+
+async def delete_curve(conn: Connection, *, policy_version: int, document: Document) -> None:
+    """Take away the curve of a draft of the policy that `document` names."""
+    await conn.execute(
+        SQL["delete_curve"],
+        {"policy_key": document["policy_key"], "policy_version": policy_version},
+    )
+
+
+async def delete_boosts(conn: Connection, *, policy_version: int, document: Document) -> None:
+    """Take away the boosts of a draft of the policy that `document` names."""
+    await conn.execute(
+        SQL["delete_boosts"],
+        {"policy_key": document["policy_key"], "policy_version": policy_version},
+    )
 
 
 async def insert_curve(conn: Connection, *, policy_version: int, document: Document) -> None:
