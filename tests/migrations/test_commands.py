@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     import psycopg
     from click.testing import Result
-
     from conftest import WriteSet
 
 HEAD = "-" * 79 + "\n-- Shop\n" + "-" * 79 + "\n\n"

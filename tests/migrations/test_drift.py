@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import datetime
 
     import psycopg
-
     from conftest import WriteSet
 
 # One of everything. The name of the schema also stands in texts, where no token can be put back.

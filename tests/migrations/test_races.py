@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import datetime
 
     from conftest import StartMigrators, WriteSet
+
     from emberkeep.migrate.model import Patience
 
 TABLE = {"V001__table.sql": "create table ${schema}.item (id int primary key, price int);"}

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import datetime
 
     import psycopg
-
     from conftest import WriteSet
 
 
