@@ -162,10 +162,12 @@ async def verify(place: Place, *, module: str | None = None) -> list[Check]:
     """Return every invariant of `module`, or of all modules, checked; writes and locks nothing.
 
     :raises ModuleUnknown: when there is no such module
+    :raises SchemaBehind: when the schema is not the one that this version knows
     :raises DatabaseUnavailable: when the database cannot be reached
     """
     if module is not None and module not in _VERIFIERS:
         raise ModuleUnknown(f"the modules are {', '.join(_VERIFIERS)}", modules=sorted(_VERIFIERS))
+    await _check_schema(place)
     verifiers = [check for name, check in _VERIFIERS.items() if module in (None, name)]
     async with await connect(place.dsn, application="emberkeep verify") as conn:
         return [check for verifier in verifiers for check in await verifier(conn)]
@@ -218,12 +220,16 @@ def _make_ready_check(database: Database, place: Place) -> Callable[[], Awaitabl
         at_s = clock.read_now().timestamp()
         if at_s < current_until_s:
             return
-        versions = await migrations.read_status(place.owner_dsn)
-        if any(version.state != "clean" for version in versions):
-            raise SchemaBehind("the schema is not the one that this version needs")
+        await _check_schema(place)
         current_until_s = at_s + _SCHEMA_CHECK_S
 
     return check_ready
+
+
+async def _check_schema(place: Place) -> None:
+    versions = await migrations.read_status(place.owner_dsn)
+    if any(version.state != "clean" for version in versions):
+        raise SchemaBehind("the schema is not the one that this version needs")
 
 
 def make_process_app() -> Callable[..., Awaitable[None]]:

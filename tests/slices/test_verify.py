@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from emberkeep import wiring
 from emberkeep.base.db import connect
+from emberkeep.base.place import Place
 from emberkeep.events.service import verify_events
+from emberkeep.wiring import ModuleUnknown, SchemaBehind
 from emberkeep.xp.model import Milestone, MilestoneMetaReward
 from emberkeep.xp.service.verify import verify_xp
 from tests.claiming import World, at, claim, make_policy, open_writer
@@ -217,3 +220,15 @@ async def test_verifying_changes_nothing_and_waits_for_nobody(world: World) -> N
     with psycopg.connect(world.dsn) as conn:
         conn.execute("lock table xp.xp_ledger, xp.xp_awards, xp.xp_users in exclusive mode")
         assert all(check.is_clean for check in await _verify(world.dsn))
+
+
+async def test_a_module_is_verified_alone(world: World) -> None:
+    place = Place(world.dsn, world.dsn, None)
+    assert {check.name for check in await wiring.verify(place, module="events")} == {GAPS}
+    with pytest.raises(ModuleUnknown):
+        await wiring.verify(place, module="nothing")
+
+
+async def test_a_schema_of_another_version_is_not_verified(empty_database: str) -> None:
+    with pytest.raises(SchemaBehind):
+        await wiring.verify(Place(empty_database, empty_database, None))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,3 +212,21 @@ async def test_a_bad_page_is_refused(api: Api, list_name: str, query: str) -> No
     reply = await api.call("GET", f"/v1/players/p-1/{list_name}?{query}")
     assert reply.status == 422, reply.body
     assert reply.json()["errors"][0]["path"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("list_name", "position"),
+    [
+        ("ledger", ["0001-01-01T00:00:00+23:59", 4]),
+        ("ledger", ["9999-12-31T23:59:59-23:59", 2**63 - 1]),
+        ("timeline", ["9999-12-31T23:59:59-23:59", "award", 0]),
+        ("awards", ["0001-01-01"]),
+        ("awards", ["9999-12-31"]),
+    ],
+)
+async def test_a_cursor_from_the_edge_of_the_calendar_is_a_position_like_any_other(
+    api: Api, list_name: str, position: list[object]
+) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).rstrip(b"=").decode()
+    page = await api.get(f"/v1/players/p-1/{list_name}?after={cursor}")
+    assert page == {"items": [], "next": None}
