@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Response, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.enums import RequestEncodingType
+from litestar.params import BodyKwarg, HeaderParameter, JSONBody, QueryParameter
 
 from emberkeep.base import page
 from emberkeep.base.db import Connection
@@ -25,8 +26,27 @@ _READ: Final = {"permission": Permission.READ_POLICIES}
 _WRITE: Final = {"permission": Permission.WRITE_POLICIES}
 _WRITE_ONCE: Final = {"permission": Permission.WRITE_POLICIES, "idempotent": True}
 
+_REQUIRED: Final = [
+    "policy_key",
+    "display_name",
+    "base_xp_amount",
+    "currency",
+    "claim_window",
+    "grace",
+    "streak_model",
+    "streak_curve",
+]
 # Read as text by the slice itself, which names every error at once and keeps decimals exact.
-_Document = JSONBody[msgspec.Raw]
+_Document = Annotated[
+    msgspec.Raw,
+    BodyKwarg(
+        media_type=RequestEncodingType.JSON,
+        title="Policy document",
+        description="Multipliers are decimal strings, or numbers with at most four places. Unknown"
+        " fields are refused.",
+        schema_extra={"type": "object", "required": _REQUIRED},
+    ),
+]
 _Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 _IfMatch = Annotated[
     str | None,
