@@ -3,11 +3,11 @@
 -- name: append_to_streams
 -- Answers how many events were appended: all of them. A deleted stream is an error.
 select event_store.append_to_streams(
-    %(stream_ids)b::text[],
-    %(event_types)b::text[],
-    %(event_versions)b::int[],
-    %(data)b::text[],
-    %(metadata)b::text[],
+    %(stream_ids)s::text[],
+    %(event_types)s::text[],
+    %(event_versions)s::int[],
+    %(data)s::text[],
+    %(metadata)s::text[],
     %(now)s
 );
 

@@ -21,11 +21,11 @@ async def append_to_streams(
     await conn.execute(
         _SQL["append_to_streams"],
         {
-            "stream_ids": [e.stream_id for e in events],
-            "event_types": [e.event_type for e in events],
-            "event_versions": [e.event_version for e in events],
-            "data": [e.data for e in events],
-            "metadata": [e.metadata for e in events],
+            "stream_ids": sql.text_array(e.stream_id for e in events),
+            "event_types": sql.text_array(e.event_type for e in events),
+            "event_versions": sql.array(e.event_version for e in events),
+            "data": sql.text_array(e.data for e in events),
+            "metadata": sql.text_array(e.metadata for e in events),
             "now": now,
         },
     )

@@ -24,7 +24,7 @@ select
     balance.seasonal_xp,
     balance.season_id,
     catalogue.revision
-from unnest(%(player_ids)b::text[]) as asked (external_user_id)
+from unnest(%(player_ids)s::text[]) as asked (external_user_id)
 inner join xp.xp_users as player on asked.external_user_id = player.external_user_id
 inner join xp.xp_streaks as streak on player.user_id = streak.user_id
 inner join xp.xp_balance as balance on player.user_id = balance.user_id
@@ -67,9 +67,9 @@ with claim as materialized (
             %(policy_keys)s::text[],
             %(policy_versions)s::int[],
             %(receipt_ids)s::uuid[],
-            %(season_ids)b::text[],
+            %(season_ids)s::text[],
             %(claimed_ats)s::timestamptz[],
-            %(snapshots)b::text[],
+            %(snapshots)s::text[],
             %(are_last)s::boolean[],
             %(prior_reward_day_ids)s::text[],
             %(prior_balances)s::bigint[],

@@ -61,7 +61,7 @@ async def read_player_states(
 ) -> tuple[list[PlayerState], int | None]:
     """Return the players that exist, and the catalogue's revision; None where there is no player."""
     cursor = conn.cursor(binary=True)
-    await cursor.execute(SQL["read_player_states"], {"player_ids": list(player_ids)})
+    await cursor.execute(SQL["read_player_states"], {"player_ids": sql.text_array(player_ids)})
     rows = await cursor.fetchall()
     return [_to_player_state(row) for row in rows], rows[0][-1] if rows else None
 
@@ -130,9 +130,9 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None
             "policy_keys": sql.array(a.policy_key for a in awards),
             "policy_versions": sql.array(a.policy_version for a in awards),
             "receipt_ids": sql.array(a.receipt_id for a in awards),
-            "season_ids": [a.explain.season_id for a in awards],
+            "season_ids": sql.text_array(a.explain.season_id for a in awards),
             "claimed_ats": sql.array(a.claimed_at for a in awards),
-            "snapshots": [_to_snapshot(claim) for claim in claims],
+            "snapshots": sql.text_array(_to_snapshot(claim) for claim in claims),
             "are_last": sql.array(player is not None for player in before),
             "prior_reward_day_ids": sql.array(p and p.streak.last_reward_day for p in before),
             "prior_balances": sql.array(p and p.balance.current for p in before),
