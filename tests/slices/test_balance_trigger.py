@@ -23,6 +23,14 @@ CROWD = 3
 AT = datetime.datetime(2026, 3, 1, tzinfo=UTC)
 
 
+INSERT_AWARD = b"""
+    insert into xp.xp_awards (
+        user_id, reward_day_id, xp_awarded, streak_day, policy_key, policy_version, receipt_id
+    )
+    select user_id, '2026-03-01', 1, 1, 'none', 0, gen_random_uuid() from xp.xp_users
+"""
+
+
 class Row(NamedTuple):
     """A ledger row that is to be written."""
 
@@ -124,15 +132,19 @@ def write(world: World, players: Sequence[str], statement: Sequence[Row]) -> Non
 def test_what_was_written_stays_as_it_is(world: World, statement: str) -> None:
     world.add_players("p")
     world.grant("p", 5)
-    award = (
-        "insert into xp.xp_awards (user_id, reward_day_id, xp_awarded, streak_day, policy_key,"
-        " policy_version, receipt_id) select user_id, '2026-03-01', 1, 1, 'none', 0,"
-        " gen_random_uuid() from xp.xp_users"
-    )
     with psycopg.connect(world.dsn) as conn:
-        conn.execute(award.encode())
+        conn.execute(INSERT_AWARD)
         with pytest.raises(psycopg.errors.RestrictViolation):
             conn.execute(statement.encode())
+        conn.rollback()
+
+
+def test_a_day_is_awarded_once_whoever_writes(world: World) -> None:
+    world.add_players("p")
+    with psycopg.connect(world.dsn) as conn:
+        conn.execute(INSERT_AWARD)
+        with pytest.raises(psycopg.errors.UniqueViolation, match="xp_awards_user_day_uidx"):
+            conn.execute(INSERT_AWARD)
         conn.rollback()
 
 
