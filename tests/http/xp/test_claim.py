@@ -111,3 +111,14 @@ async def test_a_claim_without_a_policy_in_force_is_refused(api: Api) -> None:
     api.now = at(0, 13)
     reply = await api.call("POST", CLAIM, {"player_id": "p-1"})
     assert (reply.status, reply.json()["code"]) == (409, "xp.no_policy_in_force")
+
+
+async def test_a_repeat_after_a_move_west_names_the_boundary_of_the_new_zone(api: Api) -> None:
+    first = await api.call("POST", CLAIM, {"player_id": "p-1"})
+    moved = await api.call(
+        "PUT", "/v1/players/p-1/reward-time-zone", {"time_zone": "America/Los_Angeles"}
+    )
+    again = await api.call("POST", CLAIM, {"player_id": "p-1"})
+    assert moved.json()["effective_at"] == "2026-03-02T00:00:00Z"
+    assert again.json()["next_boundary_at"] == "2026-03-02T08:00:00Z"
+    assert again.json()["receipt_id"] == first.json()["receipt_id"]

@@ -74,6 +74,7 @@ async def put_player(
             actor=principal.subject,
             now=now,
         )
+    xp.desk.forget(wish.player_id)
     return Response(player, status_code=201 if is_new else 200)
 
 
@@ -117,7 +118,7 @@ async def change_time_zone(
     player = find_player(principal, player_id)
     # Not the request's transaction, which a refusal would end: a refusal is kept.
     async with xp.database.connection() as conn:
-        return await players.change_time_zone(
+        change = await players.change_time_zone(
             conn,
             player_id=player,
             wanted=data.time_zone,
@@ -125,3 +126,5 @@ async def change_time_zone(
             actor=principal.subject,
             now=now,
         )
+    xp.desk.forget(player)
+    return change

@@ -103,6 +103,15 @@ class ClaimDesk:
             ClaimRequest(player_id=player_id, policy_key=policy_key, at=now, now=now)
         )
 
+    def forget(self, player_id: PlayerId) -> None:
+        """Ask the database again for this player, whose next boundary may have moved.
+
+        Other processes remember until the old boundary. Only `next_boundary_at` can be outdated
+        there; what was paid, and that it was, cannot.
+        """
+        for policy_key in self._catalogue.versions:
+            self._receipts.pop((player_id, policy_key), None)
+
     async def _answer_batch(
         self, conn: Connection, requests: Sequence[ClaimRequest]
     ) -> Sequence[Receipt | EmberkeepError]:
