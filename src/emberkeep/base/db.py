@@ -57,6 +57,7 @@ def is_connection_lost(error: BaseException) -> bool:
 
 
 _OPTIONS = "-c timezone=UTC"
+_CONNECT_TIMEOUT_S = 10
 
 # A batch is an array whose length says nothing about the plan: every statement reaches its rows by
 # an index, one by one. Planning anew for each array would cost more than the work itself, and a
@@ -91,6 +92,7 @@ async def _connect(dsn: str, *, application: str, options: str) -> Connection:
             application_name=application,
             prepare_threshold=1,
             options=options,
+            connect_timeout=_CONNECT_TIMEOUT_S,
         )
     except psycopg.OperationalError as e:
         raise DatabaseUnavailable("the database cannot be reached") from e
@@ -204,6 +206,7 @@ async def open_database(dsn: str, *, connections: int) -> AsyncGenerator[Databas
             "autocommit": True,
             "application_name": "emberkeep",
             "prepare_threshold": 1,
+            "connect_timeout": _CONNECT_TIMEOUT_S,
             "options": _OPTIONS,
         },
         check=psycopg_pool.AsyncConnectionPool.check_connection,
