@@ -437,6 +437,8 @@ where player.external_user_id = %(player_id)s;
 -- name: insert_entry
 -- Answers the row's id, or nothing when the player is unknown. The ledger's trigger moves the
 -- balance and refuses one that would leave its bounds: xp_balance_totals_chk, xp_balance_limit_chk.
+-- Locks the balance before the row gets its id, so that ids are in the order in which the balance
+-- moves: with rows of several seasons no other order adds up to the same.
 insert into xp.xp_ledger (
     user_id,
     amount,
@@ -459,7 +461,9 @@ select
     %(metadata)s::jsonb,
     %(created_at)s
 from xp.xp_users as player
+inner join xp.xp_balance as balance on player.user_id = balance.user_id
 where player.external_user_id = %(player_id)s
+for no key update of balance
 returning ledger_id;
 
 -- name: list_entries

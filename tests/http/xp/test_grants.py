@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from emberkeep.base.identity import Role
@@ -154,6 +156,35 @@ async def test_fifty_grants_and_debits_at_once_keep_the_ledger_true(
     assert balance["lifetime"] == 100 + sum(a for a in written if a > 0)
     assert world.execute("select count(*) from xp.xp_ledger") == [(1 + len(written),)]
     assert_clean(dsn)
+
+
+async def test_a_grant_that_waits_comes_after_what_it_waited_for(
+    api: Api, world: World, dsn: str
+) -> None:
+    world.add_season("first", 0, 9)
+    world.add_season("second", 10, 19)
+    with psycopg.connect(dsn) as other:
+        other.execute("select 1 from xp.xp_balance for no key update")
+        waiting = asyncio.create_task(_grant(api, 5, season_id="first"))
+        await asyncio.to_thread(_await_waiter, dsn)
+        other.execute(
+            "insert into xp.xp_ledger (user_id, amount, reason, correlation_id, policy_key,"
+            " policy_version, season_id)"
+            " select user_id, 7, 'QUEST', gen_random_uuid(), 'none', 0, 'second' from xp.xp_users"
+        )
+    reply = await waiting
+    assert reply.json()["balance"]["season_id"] == "first"
+    assert reply.json()["balance"]["seasonal"] == 5
+    assert_clean(dsn)
+
+
+def _await_waiter(dsn: str) -> None:
+    """Return once some session waits for another."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        while conn.execute("select not exists (select from pg_locks where not granted)").fetchone()[
+            0
+        ]:
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("list_name", ["ledger", "timeline"])
