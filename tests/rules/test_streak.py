@@ -193,6 +193,13 @@ def test_each_model_counts_in_its_own_way(
     assert effective_days(replay(make_policy(model), days)) == expected
 
 
+def test_grace_that_carries_a_streak_into_the_next_cycle_is_named() -> None:
+    last = replay(make_policy(WeeklyCycleReset(), grace=(1, 1)), [*range(7), 8])[-1]
+    assert last.change is StreakChange.CYCLE_RESET
+    assert (last.effective_day, last.state.grace_used) == (1, 1)
+    assert last.grace_applied
+
+
 def test_grace_comes_before_any_model() -> None:
     policy = make_policy(DecayCurve(decay_percent=5_000, grace_day=0), grace=(1, 1))
     steps = replay(policy, [0, 1, 2, 3, 5, 7])

@@ -80,6 +80,15 @@ async def test_grace_is_among_the_notes(api: Api) -> None:
     assert told["notes"] == ["curve row 1", "grace covers 1 day"]
 
 
+async def test_grace_is_among_the_notes_where_a_cycle_begins_again_too(api: Api) -> None:
+    for day in range(7):
+        api.now = at(day)
+        await api.call(*CLAIM)
+    api.now = at(8)
+    told = await api.get(ELIGIBILITY)
+    assert told["notes"] == ["curve row 0", "grace covers 1 day", "cycle begins again"]
+
+
 async def test_a_preview_is_what_the_days_then_pay(api: Api) -> None:
     foretold = [day["xp_awarded"] for day in (await _preview(api, days=9))["days"]]
     paid: list[int] = []

@@ -57,9 +57,11 @@ def list_unlocked(state: StreakState, policy_key: PolicyKey) -> frozenset[int]:
 
 
 def _note_streak(explain: Explanation) -> Iterator[str]:
-    if explain.streak is StreakChange.GRACED:
+    # Only a streak that goes on reaches the end of a cycle: days that were missed were forgiven.
+    is_graced = explain.streak in {StreakChange.GRACED, StreakChange.CYCLE_RESET}
+    if is_graced and explain.missed_days > 0:
         yield f"grace covers {_count_days(explain.missed_days)}"
-    elif explain.streak in _STREAK_NOTES:
+    if explain.streak in _STREAK_NOTES:
         yield _STREAK_NOTES[explain.streak]
 
 

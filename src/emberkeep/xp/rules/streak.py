@@ -92,7 +92,8 @@ def advance(
         change=change,
         effective_day=effective_day,
         missed_days=missed_days,
-        grace_applied=change is StreakChange.GRACED,
+        # Grace may also be what carried the streak over the end of a cycle.
+        grace_applied=move.change is StreakChange.GRACED,
         curve_day_index=pay.curve.day_index,
         curve_multiplier=pay.curve.multiplier,
         model_multiplier=pay.model_multiplier,
