@@ -107,7 +107,10 @@ async def test_other_spellings_of_json_pass(
     [
         ("/v1/players/p-1/notes?limit=many", "limit"),
         ("/v1/players/p-1/notes?limit=%00", "query"),
-        ("/v1/players/p-\0/notes", "path"),
+        ("/v1/players/p-%00/notes", "path"),
+        ("/v1/players/p-%ff/notes", "path"),
+        ("/v1/players/p-%ED%A0%80/notes", "path"),
+        ("/v1/players/p-1/notes?limit=1&tag=%ff", "query"),
     ],
 )
 async def test_bad_parameters_are_refused_with_their_name(
@@ -116,6 +119,19 @@ async def test_bad_parameters_are_refused_with_their_name(
     reply = await client.call("GET", target, token=service_token)
     assert reply.status == 422
     assert [error["path"] for error in reply.json()["errors"]] == [path]
+
+
+@pytest.mark.parametrize("target", ["/v1/players//notes", "//v1/players/p-1/notes"])
+async def test_an_id_that_is_not_there_is_not_taken_from_what_follows(
+    client: Client, service_token: str, target: str
+) -> None:
+    reply = await client.call("GET", target, token=service_token)
+    assert (reply.status, reply.json()["code"]) == (404, "request.route_unknown")
+
+
+async def test_the_sign_for_what_is_no_text_is_text(client: Client, service_token: str) -> None:
+    target = "/v1/players/p-%EF%BF%BD/notes"
+    assert (await client.call("GET", target, token=service_token)).status == 200
 
 
 async def test_nothing_is_written_when_the_body_is_bad(

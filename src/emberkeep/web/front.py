@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import structlog
@@ -20,7 +21,7 @@ from emberkeep.base.errors import FieldError, Invalid
 from emberkeep.base.hot import Answer, HotRoute
 from emberkeep.web import errors, idempotency
 from emberkeep.web.body import Disconnected, decode, read_body
-from emberkeep.web.errors import Problem
+from emberkeep.web.errors import Problem, RouteUnknown
 from emberkeep.web.exchange import SCOPE_KEY, UNROUTED, Exchange, Headers
 from emberkeep.web.gate import Gate, require_json, require_principal
 from emberkeep.web.metrics import Metrics
@@ -28,6 +29,8 @@ from emberkeep.web.metrics import Metrics
 _log = structlog.get_logger(__name__)
 
 _JSON: Final = (b"content-type", b"application/json")
+# What no body at all stands for on a hot route, in either lane.
+_NO_BODY: Final = b"{}"
 # Answers hold what only the caller may see, and are data: nothing in them is ever a page.
 SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -111,7 +114,7 @@ class Front:
         principal = require_principal(exchange)
         exchange.body = await read_body(scope, receive, max_bytes=self._max_body_bytes)
         require_json(exchange)
-        data = decode(lane.decoder, exchange.body or b"{}")
+        data = decode(lane.decoder, exchange.body or _NO_BODY)
         return await lane.route.handler(principal, data, exchange.now)
 
     async def _route(
@@ -122,8 +125,10 @@ class Front:
         routed = cast("HTTPScope", {**scope, "method": method, SCOPE_KEY: exchange})
         outbox = _Outbox(exchange, send)
         try:
-            _refuse_nul(scope)
+            _refuse_unclear(scope)
             exchange.body = await read_body(scope, receive, max_bytes=self._max_body_bytes)
+            if not exchange.body and (method, scope["path"].rstrip("/")) in self._hot:
+                exchange.body = _NO_BODY
             await self._router(routed, _replay(exchange.body, receive), outbox.send)
             await outbox.finish()
         except Disconnected:
@@ -240,12 +245,30 @@ def explain(error: Exception, exchange: Exchange) -> Problem:
     return problem
 
 
-def _refuse_nul(scope: HTTPScope) -> None:
-    """Refuse the one character that JSON, HTTP and Python know, and PostgreSQL does not."""
-    if "\0" in scope["path"]:
+def _refuse_unclear(scope: HTTPScope) -> None:
+    """Refuse a target that names what cannot be kept, or that could be read as another one."""
+    path, query = scope["path"], scope["query_string"]
+    # The one character that JSON, HTTP and Python know, and PostgreSQL does not.
+    if "\0" in path:
         raise Invalid("the path holds NUL", (FieldError("path", "holds the character NUL"),))
-    if b"%00" in scope["query_string"]:
+    if b"%00" in query:
         raise Invalid("the query holds NUL", (FieldError("query", "holds the character NUL"),))
+    # Bytes that are no text have all been read as this one sign: several ids would be one.
+    if "\ufffd" in path and not _is_text(scope["raw_path"]):
+        raise Invalid("the path is not UTF-8", (FieldError("path", "is not UTF-8"),))
+    if b"%" in query and not _is_text(query):
+        raise Invalid("the query is not UTF-8", (FieldError("query", "is not UTF-8"),))
+    # The router would leave the empty id out, and take what follows for the id.
+    if "//" in path:
+        raise RouteUnknown("there is nothing under this path")
+
+
+def _is_text(encoded: bytes) -> bool:
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
