@@ -21,6 +21,8 @@ from emberkeep.web.errors import TokenRejected, Unauthenticated
 ISSUER: Final = "emberkeep"
 _ALGORITHM: Final = "HS256"
 _CLOCK_SKEW_S: Final = 30
+# The last day of the calendar, so that the skew can be added.
+_LATEST_EXPIRY: Final = 253_402_214_400
 # A token takes about 600 bytes here, so a full cache stays below 40 MB.
 _MAX_CACHED_TOKENS: Final = 65_536
 _MAX_TOKEN_BYTES: Final = 4_096
@@ -28,13 +30,15 @@ _SCHEME: Final = b"bearer "
 
 
 class _Claims(msgspec.Struct, frozen=True):
-    """What a token of ours must say."""
+    """What a token of ours must say. A subject that is no text could not be written anywhere."""
 
     iss: str
-    sub: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    sub: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\0\ud800-\udfff]+$")
+    ]
     role: Role
     iat: int
-    exp: int
+    exp: Annotated[int, msgspec.Meta(le=_LATEST_EXPIRY)]
     jti: str
 
 
