@@ -49,6 +49,37 @@ async def test_a_key_replays_status_and_body_of_the_claim(api: Api, world: World
     assert len(world.read_trail("p-1").awards) == 1
 
 
+@pytest.mark.parametrize("target", [CLAIM, f"{CLAIM}/"])
+async def test_a_player_needs_no_body_with_a_key_either(api: Api, target: str) -> None:
+    how = {"role": Role.PLAYER, "subject": "p-1", "headers": {"idempotency-key": "k-1"}}
+    first = await api.call("POST", target, **how)
+    assert first.status == 201, first.body
+    assert (await api.call("POST", target, **how)).body == first.body
+
+
+async def test_a_balance_that_is_full_refuses_the_claim_and_nothing_is_written(
+    api: Api, world: World, dsn: str
+) -> None:
+    await api.call("POST", "/v1/players/p-1/grants", {"amount": 2**53 - 100, "reason": "GIFT"})
+    await api.add_player("p-2")
+    full, other = await asyncio.gather(
+        api.call("POST", CLAIM, {"player_id": "p-1"}), api.call("POST", CLAIM, {"player_id": "p-2"})
+    )
+    assert (full.status, full.json()["code"]) == (409, "xp.balance_limit")
+    assert other.status == 201
+    keyed = {"headers": {"idempotency-key": "k-1"}}
+    assert (await api.call("POST", CLAIM, {"player_id": "p-1"}, **keyed)).status == 409
+    assert world.read_trail("p-1").awards == []
+    # One XP less, and there is room for the 100 of the first day.
+    await api.call("POST", "/v1/players/p-1/grants", {"amount": -1, "reason": "FEE"})
+    refused = await api.call("POST", CLAIM, {"player_id": "p-1"})
+    assert refused.status == 409, "what was ever earned is still too much"
+    debit = {"amount": -1, "reason": "FEE", "metadata": {"affectsLifetime": True}}
+    await api.call("POST", "/v1/players/p-1/grants", debit)
+    assert (await api.call("POST", CLAIM, {"player_id": "p-1"}, **keyed)).status == 201
+    assert_clean(dsn)
+
+
 async def test_a_key_for_another_body_is_refused(api: Api) -> None:
     await api.add_player("p-2")
     key = {"idempotency-key": "k-1"}

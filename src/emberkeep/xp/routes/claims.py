@@ -89,7 +89,8 @@ def make_hot_routes(xp: XpServices) -> list[HotRoute]:
                 " `NEW`. A repeat on the same day is answered 200 with `ALREADY_CLAIMED`, the same"
                 " receipt and the same figures. A player's token claims for that player; others"
                 " name one.\n\nRefusals: `xp.window_closed` and `xp.cooldown` (409, with"
-                " `opens_at`; the latter with the last `receipt`), `xp.no_policy_in_force` (409),"
+                " `opens_at`; the latter with the last `receipt`), `xp.no_policy_in_force` and"
+                " `xp.balance_limit` (409),"
                 " `xp.player_unknown` and `xp.policy_unknown` (404)."
             ),
             tags=tuple(_TAGS),

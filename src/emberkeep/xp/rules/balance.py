@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from emberkeep.xp.model import Balance, SeasonId
+from typing import Final
+
+from emberkeep.xp.model import Balance, BalanceLimit, SeasonId
+
+MAX_TOTAL: Final = 2**53 - 1
+"""Beyond it a JSON number is no longer exact everywhere."""
 
 
 def add_credit(balance: Balance, *, amount: int, season_id: SeasonId | None) -> Balance:
@@ -24,6 +29,15 @@ def add_credit(balance: Balance, *, amount: int, season_id: SeasonId | None) -> 
         seasonal=kept + amount,
         season_id=season_id,
     )
+
+
+def check_limit(balance: Balance) -> None:
+    """Let a balance pass whose totals JSON says exactly.
+
+    :raises BalanceLimit: if one of them has grown beyond that
+    """
+    if max(balance.current, balance.lifetime, balance.seasonal) > MAX_TOTAL:
+        raise BalanceLimit("the balance cannot grow that far")
 
 
 def add_entry(

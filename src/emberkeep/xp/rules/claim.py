@@ -30,7 +30,7 @@ from emberkeep.xp.model import (
     WindowClosed,
 )
 from emberkeep.xp.rules import catalogue, document, reward_day, streak
-from emberkeep.xp.rules.balance import add_credit
+from emberkeep.xp.rules.balance import add_credit, check_limit
 
 _ONE_DAY = datetime.timedelta(days=1)
 _EPOCH_DAY = datetime.date(2000, 1, 1).toordinal()
@@ -123,7 +123,10 @@ def decide_payment(
     seasons: Sequence[Season],
     segment: SegmentKey | None,
 ) -> Payment:
-    """Return what claiming `day`, which must be later than the last one claimed, pays."""
+    """Return what claiming `day`, which must be later than the last one claimed, pays.
+
+    :raises BalanceLimit: when the balance cannot take it
+    """
     has_ended = bool(seasons) and streak.has_season_ended(seasons, before.last_reward_day, day)
     season = catalogue.find_season(seasons, day=day)
     step = streak.advance(version.policy, before, day=day, at=at, has_season_ended=has_ended)
@@ -132,6 +135,7 @@ def decide_payment(
         amount=step.xp_awarded,
         season_id=None if season is None else season.season_id,
     )
+    check_limit(after)
     state = step.state
     award = Award(
         receipt_id=make_receipt_id(user_id, day),

@@ -8,10 +8,11 @@ from typing import Final
 
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import GrantInvalid, GrantWish
+from emberkeep.xp.rules.balance import MAX_TOTAL
 from emberkeep.xp.rules.player import measure_json
 
-MAX_AMOUNT: Final = 2**53 - 1
-"""Beyond it a JSON number is no longer exact everywhere."""
+MAX_AMOUNT: Final = MAX_TOTAL
+"""No balance could take more."""
 
 CLAIM_REASON: Final = "DAILY_LOGIN"
 """The reason of the rows that claims write, and nobody else."""
