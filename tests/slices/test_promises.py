@@ -36,6 +36,16 @@ HOSTILE = [
     "delete from xp.xp_policies",
 ]
 
+DRAFT = (
+    "insert into xp.xp_policy_versions (policy_key, policy_version, status, display_name,"
+    " base_xp_amount, currency, claim_window_start_minutes, claim_window_duration_hours,"
+    " anchor_strategy, grace_allowed_misses, grace_window_days, streak_model_type, created_by)"
+    " select policy_key, %s, 'Draft', display_name, base_xp_amount, currency, 0, 24,"
+    " anchor_strategy, 0, 0, streak_model_type, created_by"
+    " from xp.xp_policy_versions where policy_version = 1"
+)
+"""A draft of the policy that is published."""
+
 
 @pytest.fixture
 async def world(database: str) -> World:
@@ -66,18 +76,19 @@ def test_what_was_written_stays_as_it_was(world: World, statement: str) -> None:
     assert_clean(world.dsn)
 
 
+def test_no_part_of_a_draft_is_moved_into_what_is_published(world: World) -> None:
+    world.execute(DRAFT, 2)
+    world.execute("insert into xp.xp_policy_streak_curve values ('daily-login', 2, 9, 1, 0, false)")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="version 1 of policy daily-login"):
+        world.execute(
+            "update xp.xp_policy_streak_curve set policy_version = 1 where policy_version = 2"
+        )
+
+
 def test_a_second_draft_of_a_policy_is_refused(world: World) -> None:
-    copy = (
-        "insert into xp.xp_policy_versions (policy_key, policy_version, status, display_name,"
-        " base_xp_amount, currency, claim_window_start_minutes, claim_window_duration_hours,"
-        " anchor_strategy, grace_allowed_misses, grace_window_days, streak_model_type, created_by)"
-        " select policy_key, %s, 'Draft', display_name, base_xp_amount, currency, 0, 24,"
-        " anchor_strategy, 0, 0, streak_model_type, created_by"
-        " from xp.xp_policy_versions where policy_version = 1"
-    )
-    world.execute(copy, 2)
+    world.execute(DRAFT, 2)
     with pytest.raises(psycopg.errors.UniqueViolation, match="xp_policy_versions_draft_uidx"):
-        world.execute(copy, 3)
+        world.execute(DRAFT, 3)
     world.execute("delete from xp.xp_policy_versions where status = 'Draft'")
 
 
