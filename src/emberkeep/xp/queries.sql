@@ -33,10 +33,11 @@ order by player.user_id;
 
 -- name: insert_claims
 -- Writes the awards, the ledger rows and the new streaks of a batch, or fails as a whole with
--- `xp_claims_stale` when a player's streak or balance is no longer what was read. Locks the
--- balances in order of player, so that two batches never wait for each other. What was read of a
--- player, and what the streak is in the end, stand with the player's last claim. The ledger's
--- trigger adds the amounts to the balances.
+-- `xp_claims_stale` when a player's streak or balance, or the catalogue, is no longer what was
+-- read: whoever adds a season waits for the claims under way, and those behind it must see it.
+-- Locks the balances in order of player, so that two batches never wait for each other. What was
+-- read of a player, and what the streak is in the end, stand with the player's last claim. The
+-- ledger's trigger adds the amounts to the balances.
 with claim as materialized (
     select
         paid.user_id,
@@ -111,6 +112,10 @@ player as (
     inner join xp.xp_balance as balance on claim.user_id = balance.user_id
     where
         claim.is_last
+        and (
+            select catalogue.revision
+            from xp.xp_catalogue as catalogue
+        ) = %(revision)s
         and balance.current_balance = claim.prior_balance
         and balance.lifetime_xp = claim.prior_lifetime
         and balance.seasonal_xp = claim.prior_seasonal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -166,7 +165,7 @@ async def test_a_grant_that_waits_comes_after_what_it_waited_for(
     with psycopg.connect(dsn) as other:
         other.execute("select 1 from xp.xp_balance for no key update")
         waiting = asyncio.create_task(_grant(api, 5, season_id="first"))
-        await asyncio.to_thread(_await_waiter, dsn)
+        await _await_waiter(dsn)
         other.execute(
             "insert into xp.xp_ledger (user_id, amount, reason, correlation_id, policy_key,"
             " policy_version, season_id)"
@@ -178,13 +177,13 @@ async def test_a_grant_that_waits_comes_after_what_it_waited_for(
     assert_clean(dsn)
 
 
-def _await_waiter(dsn: str) -> None:
+async def _await_waiter(dsn: str) -> None:
     """Return once some session waits for another."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        while conn.execute("select not exists (select from pg_locks where not granted)").fetchone()[
-            0
-        ]:
-            time.sleep(0.01)
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+        waiter = "select from pg_locks where not granted"
+        async with asyncio.timeout(10):
+            while await (await conn.execute(waiter.encode())).fetchone() is None:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("list_name", ["ledger", "timeline"])

@@ -224,7 +224,8 @@ async def claim_batch(
     Two round trips for new claims, whatever their number; one more when some were paid before.
     `conn` is in autocommit mode. Also returns the catalogue that decided, for the next batch.
 
-    :raises psycopg.errors.SerializationFailure: when a player was changed meanwhile: call again
+    :raises psycopg.errors.SerializationFailure: when a player, or the catalogue, was changed
+        meanwhile: call again
     :raises OutcomeUnknown: when the connection broke while writing: call again to read back
     """
     player_ids = list(dict.fromkeys(request.player_id for request in requests))
@@ -237,7 +238,9 @@ async def claim_batch(
     answers = [batch.answer(request) for request in requests]
     if rows := batch.list_rows():
         async with db.atomically(conn):
-            await store.insert_claims(conn, claims=[row for _, row in rows])
+            await store.insert_claims(
+                conn, claims=[row for _, row in rows], revision=catalogue.revision
+            )
             await events.append_events(
                 conn,
                 events=[event for player_id, row in rows for event in list_events(player_id, row)],

@@ -114,8 +114,11 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
     )
 
 
-async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None:
-    """Write a batch of claims; the error of a stale player rises where the pipeline ends."""
+async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow], revision: int) -> None:
+    """Write a batch of claims that were decided by the catalogue's `revision`.
+
+    The error of a stale player, or of a stale catalogue, rises where the pipeline ends.
+    """
     awards = [claim.award for claim in claims]
     before = [claim.before for claim in claims]
     await conn.execute(
@@ -139,6 +142,7 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow]) -> None
             "prior_lifetimes": sql.array(p and p.balance.lifetime for p in before),
             "prior_seasonals": sql.array(p and p.balance.seasonal for p in before),
             "players": sum(player is not None for player in before),
+            "revision": revision,
         },
     )
 
