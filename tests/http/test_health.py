@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from prometheus_client import CONTENT_TYPE_LATEST
+
 from tests.http.notes_app import Client, PartMissing, make_test_app
 
 if TYPE_CHECKING:
@@ -48,6 +51,21 @@ async def test_requests_are_counted_by_route_and_status(
     ]
     assert "emberkeep_http_requests_in_flight 1.0" in text
     assert "p-1" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/docs", "text/html; charset=utf-8"),
+        ("/docs/reference/errors", "text/html; charset=utf-8"),
+        ("/docs/docs.js", "text/javascript; charset=utf-8"),
+        ("/metrics", CONTENT_TYPE_LATEST),
+    ],
+)
+async def test_a_page_names_its_type_and_charset_once(
+    lone_client: Client, path: str, content_type: str
+) -> None:
+    assert (await lone_client.call("GET", path)).headers["content-type"] == content_type
 
 
 async def test_the_pages_load_nothing_from_elsewhere(lone_client: Client) -> None:

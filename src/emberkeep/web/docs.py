@@ -16,7 +16,7 @@ from emberkeep.base.identity import Permission
 from emberkeep.web import errors
 
 _PUBLIC: Final = {"permission": Permission.PUBLIC}
-_HTML: Final = "text/html; charset=utf-8"
+_HTML: Final = "text/html"  # The framework adds the charset.
 _PAGE_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none';"

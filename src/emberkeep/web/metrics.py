@@ -20,7 +20,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+# The framework adds the charset of a text itself.
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
 SHARED_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 # Anything else a client sends as a method counts as one, or it could make labels without end.
