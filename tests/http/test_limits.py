@@ -80,3 +80,4 @@ async def test_both_lanes_share_the_bucket_and_say_what_is_left() -> None:
     third = await client.call("POST", "/v1/hot", {"text": "x"}, token=token)
     assert (third.status, third.json()["code"]) == (429, "request.rate_limited")
     assert third.headers["retry-after"] == "30"
+    assert third.headers["ratelimit"] == '"player";r=0;t=60'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -80,6 +80,12 @@ class RateLimited(EmberkeepError):
     """Too many requests of one player; `retry_after_s` says when the next one is let through."""
 
     code = "request.rate_limited"
+
+    def __init__(
+        self, message: str, *, headers: Sequence[tuple[bytes, bytes]] = (), **facts: object
+    ) -> None:
+        super().__init__(message, **facts)
+        self.headers = tuple(headers)
 
 
 # The nearest class in the error's ancestry decides.
@@ -204,11 +210,16 @@ def _headers(error: EmberkeepError) -> tuple[tuple[bytes, bytes], ...]:
         case MethodRefused():
             allowed = cast("tuple[str, ...]", error.facts.get("allowed", ()))
             return content_type, (b"allow", ", ".join(allowed).encode())
-        case RateLimited() | Unavailable():
-            seconds = error.facts.get("retry_after_s", _UNAVAILABLE_RETRY_S)
-            return content_type, (b"retry-after", str(seconds).encode())
+        case RateLimited():
+            return content_type, _retry_after(error), *error.headers
+        case Unavailable():
+            return content_type, _retry_after(error)
         case _:
             return (content_type,)
+
+
+def _retry_after(error: EmberkeepError) -> tuple[bytes, bytes]:
+    return b"retry-after", str(error.facts.get("retry_after_s", _UNAVAILABLE_RETRY_S)).encode()
 
 
 def _field_errors(error: HTTPException) -> tuple[FieldError, ...]:

@@ -41,16 +41,17 @@ class RateLimit:
         if left < 1:
             raise RateLimited(
                 f"more than {self._capacity} requests a minute",
+                headers=self._describe(left),
                 retry_after_s=math.ceil((1 - left) / self._refill_per_s),
             )
         self._buckets[principal.subject] = (left - 1, at_s)
-        return self._policy, (b"ratelimit", self._describe(left - 1))
+        return self._describe(left - 1)
 
     def _open_bucket(self, at_s: float) -> tuple[float, float]:
         if len(self._buckets) >= _MAX_BUCKETS:
             del self._buckets[next(iter(self._buckets))]
         return float(self._capacity), at_s
 
-    def _describe(self, left: float) -> bytes:
+    def _describe(self, left: float) -> tuple[tuple[bytes, bytes], ...]:
         full_in_s = math.ceil((self._capacity - left) / self._refill_per_s)
-        return b'"player";r=%d;t=%d' % (left, full_in_s)
+        return self._policy, (b"ratelimit", b'"player";r=%d;t=%d' % (left, full_in_s))
