@@ -49,8 +49,10 @@ PATIENCE_S = 20
 # Holds a lease until its stdin ends. After Ctrl-C it takes a moment, in which a server that got
 # the signal too would stop, uses the server once more and leaves.
 CLIENT = """
-import dataclasses, json, os, pathlib, sys, time
+import dataclasses, json, os, pathlib, signal, sys, time
 import psycopg
+# Whoever runs the tests in the background of a script has them, and us, ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from emberkeep.base.postgres import run_embedded
 arguments = {name: pathlib.Path(path) for name, path in json.loads(sys.argv[1]).items()}
 with run_embedded(**arguments) as server:
