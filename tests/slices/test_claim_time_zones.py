@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emberkeep.base.clock import UTC
-from emberkeep.xp.model import AnchorStrategy, ClaimStatus, Receipt
+from emberkeep.xp.model import AnchorStrategy, ClaimStatus, Receipt, WindowClosed
 from tests.claiming import World, assert_clean, claim, make_policy, open_writer
 
 if TYPE_CHECKING:
@@ -115,6 +115,22 @@ async def test_across_the_date_line_to_the_east_a_day_is_left_out(
     after = await claim(conn, "p", changes_at)
     assert (day_of(after), after.status) == ("2026-06-12", ClaimStatus.NEW)
     assert after.next_boundary_at == local(KIRITIMATI, "2026-06-13T00:00")
+
+
+async def test_a_window_that_has_closed_where_the_player_moves_to_is_not_promised(
+    database: str, conn: Connection
+) -> None:
+    world = World(database)
+    world.publish(make_policy(window=(0, 3)))
+    world.add_players("p", zone=NEW_YORK)
+    changes_at = local(NEW_YORK, "2026-06-11T00:00")  # Six in the morning in Berlin.
+    world.change_zone("p", BERLIN, at=changes_at)
+    receipt = await claim(conn, "p", local(NEW_YORK, "2026-06-10T01:00"))
+    opens_at = local(BERLIN, "2026-06-12T00:00")
+    assert receipt.next_boundary_at == opens_at
+    with pytest.raises(WindowClosed):
+        await claim(conn, "p", opens_at - MOMENT)
+    assert day_of(await claim(conn, "p", opens_at)) == "2026-06-12"
 
 
 async def test_a_day_that_was_not_claimed_before_a_move_to_the_west_can_still_be(

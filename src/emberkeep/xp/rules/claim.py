@@ -89,7 +89,10 @@ def find_next_opening(
     if changes_at is None or opens_at < changes_at:
         return opens_at
     zone = find_anchor_zone(player, window, at=changes_at, server_zone=server_zone)
-    return max(reward_day.boundary(next_day, zone, window.start_minutes), changes_at)
+    opens_at = max(reward_day.boundary(next_day, zone, window.start_minutes), changes_at)
+    # The change may come when the new zone's day is well under way, and its window has closed.
+    first = reward_day.find_reward_day(at=opens_at, time_zone=zone, window=window)
+    return opens_at if opens_at < first.closes_at else first.next_at
 
 
 def check_window(today: RewardDay, *, at: datetime.datetime) -> None:
