@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from emberkeep.xp.model import PolicyUnknown
+from emberkeep.xp.model import ActivityInvalid, PolicyUnknown
+from emberkeep.xp.rules.activity import find_visits
 from emberkeep.xp.service import history
 from emberkeep.xp.service.history import ImportReport, import_activity
 from tests.claiming import KEY, World, assert_clean, at, claim, make_policy, open_writer
@@ -181,3 +183,10 @@ async def test_a_history_without_a_policy_is_refused_before_anything_is_written(
             on_progress=lambda _done, _total: None,
         )
     assert world.execute("select * from xp.xp_users") == []
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [(255, True), (256, False)])
+def test_a_player_has_an_id_that_the_calls_take_too(length: int, is_taken: bool) -> None:
+    lines = ["player,occurred_at", f"{'p' * length},2026-03-01T00:00:00Z"]
+    with contextlib.nullcontext() if is_taken else pytest.raises(ActivityInvalid):
+        assert len(find_visits(lines, make_policy().claim_window)) == 1

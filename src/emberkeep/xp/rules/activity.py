@@ -19,11 +19,11 @@ from emberkeep.xp.model import (
     UtcOffsetInvalid,
 )
 from emberkeep.xp.rules import reward_day
+from emberkeep.xp.rules.player import MAX_ID_CHARACTERS
 
 _NEEDED: Final = ("player", "occurred_at")
 _CLOCKS: Final = ("utc_offset_minutes", "time_zone")
 _MAX_ERRORS: Final = 20
-_MAX_PLAYER_CHARACTERS: Final = 256
 _MAX_OFFSET_MINUTES: Final = 24 * 60
 
 
@@ -105,8 +105,8 @@ def _check_header(header: Sequence[str]) -> None:
 
 def _read_visit(row: dict[str, str]) -> Visit:
     player_id = row["player"]
-    if not 0 < len(player_id) <= _MAX_PLAYER_CHARACTERS or not player_id.isprintable():
-        raise ValueError(f"player must be 1 to {_MAX_PLAYER_CHARACTERS} printable characters")
+    if not 0 < len(player_id) <= MAX_ID_CHARACTERS or not player_id.isprintable():
+        raise ValueError(f"player must be 1 to {MAX_ID_CHARACTERS} printable characters")
     return Visit(PlayerId(player_id), _read_instant(row["occurred_at"]), _read_clock(row))
 
 

@@ -11,7 +11,7 @@ import msgspec
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import PlayerInvalid, PlayerWish
 
-_MAX_ID_CHARACTERS: Final = 255
+MAX_ID_CHARACTERS: Final = 255
 _MAX_SEGMENT_CHARACTERS: Final = 64
 _MAX_ATTRIBUTES_BYTES: Final = 16_384
 _SLUG: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
@@ -39,8 +39,8 @@ def measure_json(document: Mapping[str, object]) -> int:
 
 def _list_errors(wish: PlayerWish) -> Iterator[FieldError]:
     player_id = wish.player_id
-    if not 1 <= len(player_id) <= _MAX_ID_CHARACTERS or not player_id.isprintable():
-        message = f"must be 1 to {_MAX_ID_CHARACTERS} printable characters"
+    if not 1 <= len(player_id) <= MAX_ID_CHARACTERS or not player_id.isprintable():
+        message = f"must be 1 to {MAX_ID_CHARACTERS} printable characters"
         yield FieldError("player_id", message)
     segment = wish.segment_key
     if isinstance(segment, str) and not is_slug(segment):
