@@ -53,7 +53,8 @@ def check_time_zone(name: str) -> str:
     if name in clock.canonical_zones():
         return name
     message, use = _explain_refusal(name)
-    raise TimeZoneUnknown(f"'{show(name)}' {message}", [FieldError("time_zone", message)], use=use)
+    facts = {} if use is None else {"use": use}
+    raise TimeZoneUnknown(f"'{show(name)}' {message}", [FieldError("time_zone", message)], **facts)
 
 
 def _explain_refusal(name: str) -> tuple[str, str | None]:
