@@ -242,7 +242,9 @@ def _show(
     if as_json:
         _print_json(value)
         return
-    table = Table(*columns)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     _out.print(table)
