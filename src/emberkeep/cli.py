@@ -28,7 +28,7 @@ from emberkeep.base.check import Check
 from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.doctor import service as doctor_service
 from emberkeep.base.doctor.model import Finding, Level
-from emberkeep.base.errors import EmberkeepError, Invalid
+from emberkeep.base.errors import EmberkeepError, Invalid, Unavailable
 from emberkeep.base.identity import Principal, Role
 from emberkeep.base.place import Place, open_place
 from emberkeep.migrate.commands import app as migrate_app
@@ -45,6 +45,7 @@ app = typer.Typer(
     help="Emberkeep: daily-login XP that is paid exactly once, on PostgreSQL.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     add_completion=False,
 )
 # Each slice brings its own group; what concerns the whole service is a command below.
@@ -120,7 +121,10 @@ def token(
 ) -> None:
     """Print a signed access token."""
     if (role is Role.PLAYER) != (player is not None):
-        raise typer.BadParameter("--player names the player of --role player, and of no other role")
+        problem = (
+            "needs --player ID" if player is None else "is for all players: leave --player out"
+        )
+        raise typer.BadParameter(f"--role {role} {problem}")
     lifetime = _parse_ttl(ttl)
     now = clock.read_now()
     principal = Principal(player or role.value, role)
@@ -190,6 +194,9 @@ def demo(
     """
     settings = _load_settings(host=host, port=port, data_dir=data)
     examples = _find_examples()
+    if not once:
+        # Only a look, so that nobody waits for the replay to hear that the port is taken.
+        server.listen(settings.host, settings.port).close()
     with open_place(settings) as place:
         report = asyncio.run(
             replay_history(
@@ -312,7 +319,8 @@ def _greet(settings: Settings, place: Place, first_token: str | None, *, as_json
     _out.print(f"[bold]Emberkeep {metadata.version('emberkeep')}[/bold] serves {url}")
     _out.print(f"  API and docs    {url}/docs")
     if place.embedded_version is not None:
-        _out.print(f"  database        PostgreSQL {place.embedded_version}, embedded")
+        where = f"embedded, in {place.data_dir}"
+        _out.print(f"  database        PostgreSQL {place.embedded_version}, {where}", markup=False)
     if first_token is not None:
         _out.print(f"  operator token  {first_token}")
         _out.print("                  (holds for 24 hours; `emberkeep token` makes others)")
@@ -372,21 +380,26 @@ def _wants_json() -> bool:
 def _show_error(error: EmberkeepError) -> None:
     """Say what was refused, with every field and fact, on standard error."""
     fields = error.errors if isinstance(error, Invalid) else ()
+    facts = {name: fact for name, fact in error.facts.items() if fact is not None}
+    if isinstance(error, Unavailable) and error.__cause__ is not None:
+        # Not a fact: it names hosts and roles, which are for the operator only.
+        facts["cause"] = str(error.__cause__).partition("\n")[0]
     if _wants_json():
         document = {
             "code": error.code,
             "detail": error.message,
             "errors": [{"path": f.path, "message": f.message} for f in fields],
-            **error.facts,
+            **facts,
         }
         typer.echo(msgspec.json.encode(document, enc_hook=str).decode(), err=True)
         return
     _err.print(f"[red]{error.code}[/red]: ", end="")
     _err.print(error.message, markup=False)
-    for field in fields:
-        _err.print(f"  {field.path}: {field.message}", markup=False)
-    for name, fact in error.facts.items():
-        _err.print(f"  {name}: {fact}", markup=False)
+    details = [(field.path, field.message) for field in fields]
+    details += [(name, str(fact)) for name, fact in facts.items()]
+    for name, text in details:
+        if text not in error.message:  # What it says already need not be said again.
+            _err.print(f"  {name}: {text}", markup=False)
 
 
 def _show_bug(error: Exception) -> None:

@@ -146,7 +146,7 @@ async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
             schemas=[migration_set.schema for migration_set in DEFAULT_SETS],
             zones=sorted({"UTC", settings.server_time_zone, *await list_zones_in_use(conn)}),
             needed_connections=settings.pool_connections + settings.writer_connections,
-            is_embedded=place.embedded_version is not None,
+            data_dir=place.data_dir,
             now=clock.read_now(),
         )
 
@@ -166,7 +166,8 @@ async def verify(place: Place, *, module: str | None = None) -> list[Check]:
     :raises DatabaseUnavailable: when the database cannot be reached
     """
     if module is not None and module not in _VERIFIERS:
-        raise ModuleUnknown(f"the modules are {', '.join(_VERIFIERS)}", modules=sorted(_VERIFIERS))
+        known = ", ".join(_VERIFIERS)
+        raise ModuleUnknown(f"there is no module {module!r} to verify; there are: {known}")
     await _check_schema(place)
     verifiers = [check for name, check in _VERIFIERS.items() if module in (None, name)]
     async with await connect(place.dsn, application="emberkeep verify") as conn:

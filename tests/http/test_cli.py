@@ -91,6 +91,50 @@ def test_a_refusal_names_everything_at_once_and_ends_with_1(
     ]
 
 
+def test_a_connection_string_that_is_none_is_refused_without_repeating_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EMBERKEEP_DATABASE_URL", "postgresql://role:se%cret@host/database")
+    assert _run(monkeypatch, "doctor") == 1
+    said = capsys.readouterr().err
+    assert "EMBERKEEP_DATABASE_URL: is no connection string" in said
+    assert "cret@" not in said
+
+
+def test_a_database_that_is_away_is_named_with_the_cause(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"127.0.0.1:{_find_free_port()}"
+    monkeypatch.setenv("EMBERKEEP_DATABASE_URL", f"postgresql://role:secret@{address}/database")
+    assert _run(monkeypatch, "doctor") == 1
+    first, cause = capsys.readouterr().err.splitlines()
+    assert first == "service.database_unavailable: the database cannot be reached"
+    assert cause.startswith("  cause: ")
+    assert "refused" in cause
+    assert "secret" not in cause
+
+
+def test_what_a_message_says_is_not_said_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instant = ("--at", "2026-01-01T00:00:00Z")
+    assert _run(monkeypatch, "xp", "reward-day", *instant, "--time-zone", "Asia/Calcutta") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "xp.time_zone_unknown: 'Asia/Calcutta' is an old name: use Asia/Kolkata"
+    ]
+
+
+def test_the_demo_looks_for_its_port_before_it_replays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server_dir: Path
+) -> None:
+    monkeypatch.setenv("EMBERKEEP_DATA_DIR", str(server_dir / "data"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = int(taken.getsockname()[1])
+        assert _run(monkeypatch, "demo", "--port", str(port)) == 1
+    assert "server.address_unusable" in capsys.readouterr().err
+    assert not (server_dir / "data").exists()
+
+
 def test_with_json_a_refusal_is_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -47,6 +48,11 @@ def test_durability_that_is_off_stops_the_start(name: str) -> None:
     assert [f.what for f in findings if f.level is Level.FAIL] == [name]
     with pytest.raises(SystemUnsound, match=name):
         refuse_unsound(findings)
+
+
+def test_where_the_data_are_is_said() -> None:
+    assert rules.name_place(Path("/data")).fact == "embedded, in /data"
+    assert rules.name_place(None).fact == "as EMBERKEEP_DATABASE_URL says"
 
 
 def test_what_is_sound_starts() -> None:

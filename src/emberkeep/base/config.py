@@ -12,6 +12,9 @@ import zoneinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
 from emberkeep.base import clock
 from emberkeep.base.errors import FieldError, Invalid
 
@@ -43,6 +46,16 @@ class Secret:
 
 def _setting(default: Any, parse: Callable[[str], Any], explains: str) -> Any:
     return dataclasses.field(default=default, metadata={"parse": parse, "explains": explains})
+
+
+def _parse_dsn(text: str) -> Secret:
+    try:
+        conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        # Without the driver's words: they may repeat the password.
+        message = "is no connection string, such as postgresql://role@host/database"
+        raise ValueError(message) from None
+    return Secret(text)
 
 
 def _parse_secret_key(text: str) -> Secret:
@@ -89,11 +102,11 @@ class Settings:
     """All settings, with their defaults. See docs/reference/settings.md."""
 
     database_url: Secret | None = _setting(
-        None, Secret, "The service's connection; unset: an embedded PostgreSQL."
+        None, _parse_dsn, "The service's connection; unset: an embedded PostgreSQL."
     )
     migration_database_url: Secret | None = _setting(
         None,
-        Secret,
+        _parse_dsn,
         "The connection of the role that may change the schema; unset: `database_url`.",
     )
     data_dir: Path | None = _setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final
 
 from emberkeep.base.config import Settings
@@ -15,11 +16,12 @@ _DATABASE: Final = "emberkeep"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """The service's connection, the owner's, and the embedded server's version."""
+    """The service's connection, the owner's, and the embedded server's version and folder."""
 
     dsn: str
     owner_dsn: str
     embedded_version: str | None
+    data_dir: Path | None = None
 
 
 @contextlib.contextmanager
@@ -42,4 +44,5 @@ def open_place(settings: Settings) -> Generator[Place]:
             dsn=server.dsn_for(_DATABASE, user=APP_USER),
             owner_dsn=server.dsn_for(_DATABASE),
             embedded_version=server.version,
+            data_dir=server.data_dir,
         )

@@ -54,7 +54,9 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as e:
         reason = os.strerror(e.errno) if e.errno else str(e)
-        raise AddressUnusable(f"{host}:{port} cannot be listened on: {reason.lower()}") from e
+        raise AddressUnusable(
+            f"{host}:{port} cannot be listened on: {reason.lower()}; --port names another"
+        ) from e
 
 
 async def serve(app: Any, sock: socket.socket) -> None:

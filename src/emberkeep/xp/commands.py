@@ -26,7 +26,13 @@ from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.db import connect_for_batches
 from emberkeep.base.place import Place, open_place
 from emberkeep.migrate import service as migrations
-from emberkeep.xp.model import ActivityInvalid, AnchorStrategy, ClaimWindow, PolicyKey
+from emberkeep.xp.model import (
+    ActivityInvalid,
+    AnchorStrategy,
+    ClaimWindow,
+    PolicyKey,
+    PolicyUnknown,
+)
 from emberkeep.xp.rules import document, history, reward_day
 from emberkeep.xp.rules.policy import parse_policy
 from emberkeep.xp.service import history as history_service
@@ -38,14 +44,15 @@ app = typer.Typer(name="xp", help="Policies, streaks, claims and the ledger.", n
 _STDIN: Final = Path("-")
 _ACTOR: Final = "import-activity"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_InputFile: Final = typer.Option(metavar="FILE")
 
 
 @app.command("evaluate")
 def evaluate_history(
-    policy: Annotated[Path, _InputFile],
-    days: Annotated[Path, _InputFile],
-    seasons: Annotated[Path | None, _InputFile] = None,
+    policy: Annotated[Path, typer.Option(metavar="FILE", help="The policy, a JSON document.")],
+    days: Annotated[Path, typer.Option(metavar="FILE", help="The reward days with a claim.")],
+    seasons: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The seasons; without it there are none.")
+    ] = None,
     *,
     json_: Annotated[
         bool, typer.Option("--json", help="The output is JSON with or without it.")
@@ -182,14 +189,18 @@ async def replay_history(
             def show(done: int, total: int) -> None:
                 progress.update(task, description="claiming", completed=done, total=total)
 
-            report = await history_service.import_activity(
-                conn,
-                lines=lines,
-                policy_key=policy_key,
-                server_zone=settings.server_time_zone,
-                now=clock.read_now(),
-                on_progress=show,
-            )
+            try:
+                report = await history_service.import_activity(
+                    conn,
+                    lines=lines,
+                    policy_key=policy_key,
+                    server_zone=settings.server_time_zone,
+                    now=clock.read_now(),
+                    on_progress=show,
+                )
+            except PolicyUnknown as e:
+                hint = "--policy FILE publishes one first"
+                raise PolicyUnknown(f"{e.message}; {hint}", **e.facts) from e
     seconds = (clock.read_now() - started_at).total_seconds()
     return msgspec.structs.replace(report, seconds=round(seconds, 3))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from emberkeep.base import clock
@@ -15,6 +16,12 @@ _MAX_CLOCK_DIFFERENCE: Final = datetime.timedelta(seconds=2)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2037
 # Six a year: one on each side of any change of daylight-saving time.
 _MONTHS: Final = (1, 3, 5, 7, 9, 11)
+
+
+def name_place(data_dir: Path | None) -> Finding:
+    """Say where the data are; an embedded server has them in `data_dir`."""
+    fact = "as EMBERKEEP_DATABASE_URL says" if data_dir is None else f"embedded, in {data_dir}"
+    return Finding(Level.OK, "database", fact)
 
 
 def judge_version(facts: ServerFacts) -> Finding:

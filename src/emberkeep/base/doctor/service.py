@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 
 from emberkeep.base.config import Secret, Settings, list_settings
 from emberkeep.base.db import Connection
@@ -18,23 +19,25 @@ async def examine(
     schemas: Sequence[str],
     zones: Sequence[str],
     needed_connections: int,
-    is_embedded: bool,
+    data_dir: Path | None,
     now: datetime.datetime,
 ) -> tuple[Finding, ...]:
     """Return everything that was looked at, in reading order.
 
-    `schemas` are ours; `zones` are those in use, which both time-zone databases must agree on.
+    `schemas` are ours; `zones` are those in use, which both time-zone databases must agree on;
+    `data_dir` is the embedded server's, if it is one.
     """
     server = await store.read_server_facts(conn)
     role = await store.read_role_facts(conn, schemas=schemas)
     offsets = await store.read_zone_offsets(conn, zones=zones, instants=rules.list_instants())
     return (
+        rules.name_place(data_dir),
         rules.judge_version(server),
         rules.judge_encoding(server),
         *rules.judge_durability(server),
         rules.judge_connections(server, needed=needed_connections),
         rules.judge_clock(server, now=now),
-        rules.judge_role(role, is_embedded=is_embedded),
+        rules.judge_role(role, is_embedded=data_dir is not None),
         *rules.judge_zones(zones, offsets),
     )
 
