@@ -58,17 +58,19 @@ clean: ## Remove what the other targets made, but no data.
 # The stamps make a warm run skip the installation. uv only translates the lock; pip downloads, so
 # that the machine's own pip settings (index, proxy, certificates) are honoured.
 .venv/.uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, such as: make PYTHON=/usr/bin/python3.11 run" \
+		if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	@touch $@
 
 .venv/.runtime: .venv/.uv pyproject.toml uv.lock
-	$(BIN)/uv export --quiet --frozen --no-emit-project --no-default-groups \
-		| $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
+	$(BIN)/uv export --quiet --frozen --no-emit-project --no-default-groups --output-file .venv/runtime.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/runtime.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
 .venv/.dev: .venv/.runtime
-	$(BIN)/uv export --quiet --frozen --no-emit-project --all-groups \
-		| $(BIN)/python -m pip install --quiet --require-hashes -r /dev/stdin
+	$(BIN)/uv export --quiet --frozen --no-emit-project --all-groups --output-file .venv/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/dev.txt
 	@touch $@
