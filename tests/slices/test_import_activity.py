@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -189,4 +190,24 @@ async def test_a_history_without_a_policy_is_refused_before_anything_is_written(
 def test_a_player_has_an_id_that_the_calls_take_too(length: int, is_taken: bool) -> None:
     lines = ["player,occurred_at", f"{'p' * length},2026-03-01T00:00:00Z"]
     with contextlib.nullcontext() if is_taken else pytest.raises(ActivityInvalid):
-        assert len(find_visits(lines, make_policy().claim_window)) == 1
+        assert len(find_visits(lines, make_policy().claim_window, latest=at(10_000))) == 1
+
+
+async def test_a_day_to_come_is_refused_before_anything_is_written(
+    world: World, conn: Connection
+) -> None:
+    tomorrow = NOW + datetime.timedelta(days=1)
+    lines = ["player,occurred_at", f"past,{at(0).isoformat()}", f"ahead,{tomorrow.isoformat()}"]
+    with pytest.raises(ActivityInvalid) as refused:
+        await import_activity(
+            conn,
+            lines=lines,
+            policy_key=KEY,
+            server_zone="UTC",
+            now=NOW,
+            on_progress=lambda _done, _total: None,
+        )
+    assert [(e.path, e.message) for e in refused.value.errors] == [
+        ("line 3", "occurred_at lies in the future")
+    ]
+    assert world.execute("select count(*) from xp.xp_users") == [(0,)]

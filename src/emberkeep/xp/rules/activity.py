@@ -35,13 +35,16 @@ class Visit(Noun, frozen=True):
     clock: LocalClock
 
 
-def find_visits(lines: Iterable[str], window: ClaimWindow) -> list[Visit]:
+def find_visits(
+    lines: Iterable[str], window: ClaimWindow, *, latest: datetime.datetime
+) -> list[Visit]:
     """Return the first activity of every player and reward day, by player and then by time.
 
     The lines may be in any order. Memory grows with the player-days, not with the lines.
 
     :param lines: CSV with the columns player, occurred_at and, if given, one of utc_offset_minutes
         and time_zone; without either, days are those of UTC
+    :param latest: no activity is later: a day to come, once claimed, would shut the player out
     :raises ActivityInvalid: with the first lines that cannot be read
     """
     first: dict[tuple[PlayerId, datetime.date], Visit] = {}
@@ -49,6 +52,8 @@ def find_visits(lines: Iterable[str], window: ClaimWindow) -> list[Visit]:
     for number, row in _read_rows(lines):
         try:
             visit = _read_visit(row)
+            if visit.at > latest:
+                raise ValueError("occurred_at lies in the future")
             day = _find_day(visit, window)
         except (TimeZoneUnknown, UtcOffsetInvalid, InstantOutOfRange) as e:
             errors.append(FieldError(f"line {number}", e.message))

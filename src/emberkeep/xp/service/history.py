@@ -59,7 +59,7 @@ async def import_activity(
     """
     catalogue = await load_catalogue(conn)
     version, _ = find_version(catalogue, policy_key=policy_key, segment_key=None, at=now)
-    visits = activity.find_visits(lines, version.policy.claim_window)
+    visits = activity.find_visits(lines, version.policy.claim_window, latest=now)
     report = ImportReport(players=len({visit.player_id for visit in visits}))
     done = 0
     on_progress(done, len(visits))
