@@ -200,3 +200,22 @@ async def test_whatever_the_move_the_promised_boundary_is_the_first_instant_that
         assert before.receipt_id == receipt.receipt_id
     after = await claim(conn, player, receipt.next_boundary_at)
     assert (after.status, day_of(after) > days[-1]) == (ClaimStatus.NEW, True)
+
+
+@pytest.mark.parametrize(
+    ("moves_to", "opens_at"),
+    [(BERLIN, "2026-06-11T22:00:00+00:00"), (PAGO_PAGO, "2026-06-11T11:00:00+00:00")],
+)
+async def test_a_closed_window_names_the_opening_where_the_player_moves_to(
+    database: str, conn: Connection, moves_to: str, opens_at: str
+) -> None:
+    world = World(database)
+    world.publish(make_policy(window=(0, 3)))
+    world.add_players("p", zone=NEW_YORK)
+    world.change_zone("p", moves_to, at=local(NEW_YORK, "2026-06-11T00:00"))
+    with pytest.raises(WindowClosed) as refused:
+        await claim(conn, "p", local(NEW_YORK, "2026-06-10T12:00"))
+    promised = refused.value.facts["opens_at"]
+    assert promised == datetime.datetime.fromisoformat(opens_at)
+    assert isinstance(promised, datetime.datetime)
+    assert (await claim(conn, "p", promised)).status is ClaimStatus.NEW

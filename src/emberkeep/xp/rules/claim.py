@@ -17,6 +17,7 @@ from emberkeep.xp.model import (
     Explanation,
     Noun,
     PlayerState,
+    Policy,
     PolicyVersion,
     RewardDay,
     Season,
@@ -95,15 +96,25 @@ def find_next_opening(
     return opens_at if opens_at < first.closes_at else first.next_at
 
 
-def check_window(today: RewardDay, *, at: datetime.datetime) -> None:
-    """Raise WindowClosed when `at` is past the claim window of its reward day."""
-    if at >= today.closes_at:
-        raise WindowClosed(
-            "the claim window of this reward day has closed",
-            reward_day_id=today.day.isoformat(),
-            closed_at=today.closes_at,
-            opens_at=today.next_at,
-        )
+def check_window(
+    player: PlayerState,
+    today: RewardDay,
+    window: ClaimWindow,
+    *,
+    at: datetime.datetime,
+    server_zone: str,
+) -> None:
+    """Raise WindowClosed, with when the next one opens, when `at` is past today's claim window."""
+    if at < today.closes_at:
+        return
+    raise WindowClosed(
+        "the claim window of this reward day has closed",
+        reward_day_id=today.day.isoformat(),
+        closed_at=today.closes_at,
+        opens_at=find_next_opening(
+            player, today, window, last_day=today.day, server_zone=server_zone
+        ),
+    )
 
 
 def check_cooldown(window: ClaimWindow, last: Award, *, at: datetime.datetime) -> None:
@@ -157,17 +168,17 @@ def decide_payment(
         balance=BalanceFigures(
             current=after.current, lifetime=after.lifetime, seasonal=after.seasonal
         ),
-        explain=explain(version, step, season),
+        explain=explain(version.policy, step, season),
     )
     return Payment(award=award, streak=state, balance=after)
 
 
-def explain(version: PolicyVersion, step: Step, season: Season | None) -> Explanation:
+def explain(policy: Policy, step: Step, season: Season | None) -> Explanation:
     """Return every factor of what `step` pays."""
     return _explain(
         step.change,
         step.missed_days,
-        version.policy.base_xp_amount,
+        policy.base_xp_amount,
         step.curve_day_index,
         step.curve_multiplier,
         step.model_multiplier,

@@ -143,7 +143,13 @@ class ClaimBatch:
         last_day = account.streak.last_reward_day
         if last_day is not None and case.today.day <= last_day:
             return self._receipt(ClaimStatus.ALREADY_CLAIMED, account, case)
-        rules.check_window(case.today, at=request.at)
+        rules.check_window(
+            account.before,
+            case.today,
+            case.version.policy.claim_window,
+            at=request.at,
+            server_zone=self._server_zone,
+        )
         if account.last_award is not None:
             self._check_cooldown(account, case)
         payment = rules.decide_payment(
