@@ -84,6 +84,22 @@ DAMAGES = {
         f" '{{streak,grace_used}}', '5') where {_LAST}",
         {STREAKS, REBUILT},
     ),
+    "an award that shows another streak": (
+        "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
+        f" '{{streak,current}}', '5') where {_LAST}",
+        {REBUILT},
+    ),
+    "an award that shows a milestone": (
+        "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
+        ' \'{milestones}\', \'[{"day": 1, "reward_type": "badge", "reward_value": "x"}]\')'
+        f" where {_LAST}",
+        {REBUILT},
+    ),
+    "an award that explains itself otherwise": (
+        "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
+        f" '{{explain,curve_multiplier}}', '\"9.0000\"') where {_LAST}",
+        {REBUILT},
+    ),
     "an award of a policy that is not there": (
         f"update xp.xp_awards set policy_version = 9 where {_LAST}",
         {PAID, REBUILT},

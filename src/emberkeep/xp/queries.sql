@@ -955,7 +955,10 @@ select
     award.policy_version,
     award.model_state_snapshot #>> '{streak,longest}' as longest_then,
     award.model_state_snapshot #>> '{streak,grace_used}' as grace_used_then,
-    coalesce(award.model_state_snapshot -> 'model_state', '{}')::text as model_state_then
+    coalesce(award.model_state_snapshot -> 'model_state', '{}')::text as model_state_then,
+    award.model_state_snapshot #>> '{streak,current}' as current_then,
+    coalesce(award.model_state_snapshot -> 'milestones', '[]')::text as milestones_then,
+    coalesce(award.model_state_snapshot -> 'explain', '{}')::text as explain_then
 from xp.xp_users as player
 left join xp.xp_streaks as streak on player.user_id = streak.user_id
 left join xp.xp_awards as award on player.user_id = award.user_id

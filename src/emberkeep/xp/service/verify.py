@@ -30,6 +30,8 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import streak as rules
 from emberkeep.xp.rules.balance import add_entry
+from emberkeep.xp.rules.catalogue import find_season
+from emberkeep.xp.rules.claim import explain
 from emberkeep.xp.service.catalogue import to_version
 from emberkeep.xp.service.claims import CLAIMED, stream_of
 from emberkeep.xp.store import AwardRow, StreakRow, VersionRow
@@ -163,18 +165,30 @@ class _Replay:
             ),
         )
         self._state = step.state
-        paid = (award.xp_awarded, award.streak_day, award.longest, award.grace_used)
+        season = find_season(self._seasons, day=day)
+        paid = (
+            award.xp_awarded,
+            award.streak_day,
+            award.current,
+            award.longest,
+            award.grace_used,
+            msgspec.json.decode(award.milestones),
+            msgspec.json.decode(award.explain),
+        )
         due = (
             step.xp_awarded,
             step.effective_day,
+            str(step.effective_day),
             str(step.state.longest_streak),
             str(step.state.grace_used),
+            [msgspec.to_builtins(milestone) for milestone in step.milestones],
+            msgspec.to_builtins(explain(policy, step, season)),
         )
         if paid == due:
             return None
         # Everything after it would differ too, and say nothing new.
         self._state = None
-        return self._describe(award, f"paid {paid}, due {due}: XP, day, longest, grace used")
+        return self._describe(award, f"paid {paid}, due {due}")
 
     def take(self, award: AwardRow) -> None:
         """Go on behind `award`."""

@@ -48,6 +48,9 @@ class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
     longest: str | None
     grace_used: str | None
     model_state: str
+    current: str | None
+    milestones: str
+    explain: str
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
