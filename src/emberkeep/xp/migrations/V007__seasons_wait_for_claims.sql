@@ -7,6 +7,8 @@
 -- catalogue has moved on since they were decided.
 create function ${schema}.wait_for_claims() returns trigger
 language plpgsql
+-- Claims wait behind this lock while it waits itself: rather give up and be tried again.
+set lock_timeout = '1s'
 as $$
 begin
     lock table ${schema}.xp_streaks in share mode;
