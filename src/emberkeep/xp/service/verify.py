@@ -30,7 +30,6 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import streak as rules
 from emberkeep.xp.rules.balance import add_entry
-from emberkeep.xp.rules.catalogue import find_season
 from emberkeep.xp.rules.claim import explain
 from emberkeep.xp.service.catalogue import to_version
 from emberkeep.xp.service.claims import CLAIMED, stream_of
@@ -165,7 +164,6 @@ class _Replay:
             ),
         )
         self._state = step.state
-        season = find_season(self._seasons, day=day)
         paid = (
             award.xp_awarded,
             award.streak_day,
@@ -173,7 +171,8 @@ class _Replay:
             award.longest,
             award.grace_used,
             msgspec.json.decode(award.milestones),
-            msgspec.json.decode(award.explain),
+            # A season may be added when it has begun: earlier awards did not know of it.
+            msgspec.json.decode(award.explain) | {"season_id": None},
         )
         due = (
             step.xp_awarded,
@@ -182,7 +181,7 @@ class _Replay:
             str(step.state.longest_streak),
             str(step.state.grace_used),
             [msgspec.to_builtins(milestone) for milestone in step.milestones],
-            msgspec.to_builtins(explain(policy, step, season)),
+            msgspec.to_builtins(explain(policy, step, None)),
         )
         if paid == due:
             return None
