@@ -17,7 +17,7 @@ from emberkeep.base.db import Connection
 from emberkeep.base.identity import Permission, Principal
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a hot handler says: a status, a JSON body, and headers in lower case."""
 
     status: int

@@ -12,7 +12,7 @@ from emberkeep.base.errors import Conflict, NotFound
 StreamId = NewType("StreamId", str)
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A fact that is to be appended to `stream_id`. `data` and `metadata` are JSON texts."""
 
     stream_id: StreamId

@@ -30,7 +30,7 @@ _POLL_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class _Remembered(msgspec.Struct, frozen=True):
+class _Remembered(msgspec.Struct, frozen=True, gc=False):
     receipt: Receipt
     revision: int
     until: datetime.datetime

@@ -29,7 +29,7 @@ _NO_MODEL_STATE: Mapping[str, object] = {}
 _EMPTY_JSON = "{}"
 
 
-class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The part of an award that is kept as JSON in `model_state_snapshot`."""
 
     streak: StreakFigures
@@ -40,7 +40,7 @@ class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     milestones: tuple[Milestone, ...] = ()
 
 
-class ClaimRow(msgspec.Struct, frozen=True):
+class ClaimRow(msgspec.Struct, frozen=True, gc=False):
     """An award to be written, and what the claim left behind.
 
     `before` is the player as read, on the last claim of each player in the batch.
