@@ -29,6 +29,9 @@ _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _PATH: Final = re.compile(
     r"^(?P<message>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.DOTALL
 )
+_NAMED_FIELD: Final = re.compile(
+    r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL
+)
 
 _ANYTHING: Final = msgspec.json.Decoder()
 
@@ -79,8 +82,17 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         _refuse_malformed(body)
         match = _PATH.match(str(e))
         assert match is not None
-        error = FieldError(match["path"] or "", match["message"])
+        error = _name_field(match["path"] or "", match["message"])
         raise Invalid("the body does not have the expected shape", (error,)) from e
+
+
+def _name_field(path: str, message: str) -> FieldError:
+    """Return the error with the path of the field, which the decoder names in its message only."""
+    match = _NAMED_FIELD.fullmatch(message)
+    if match is None:
+        return FieldError(path, message)
+    what = "is unknown" if match["fault"] == "contains unknown" else "is missing"
+    return FieldError(f"{path}.{match['name']}" if path else match["name"], what)
 
 
 def _parse(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

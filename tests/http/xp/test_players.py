@@ -134,7 +134,7 @@ async def test_a_zone_that_cannot_be_had_is_refused_with_the_one_to_use(
         ({"attributes": [1]}, "attributes"),
         ({"attributes": {"a": "\0"}}, "attributes.a"),
         ({"attributes": {"a": 2**53 + 1}}, "attributes.a"),
-        ({"vip": True}, ""),
+        ({"vip": True}, "vip"),
     ],
 )
 async def test_what_cannot_be_kept_of_a_player_is_refused_by_its_path(

@@ -56,7 +56,7 @@ async def test_ten_overlapping_seasons_at_once_make_one(api: Api, world: World) 
         ({"display_name": ""}, "display_name"),
         ({"start_date": "2026-02-30"}, "start_date"),
         ({"start_date": 5}, "start_date"),
-        ({"colour": "red"}, ""),
+        ({"colour": "red"}, "colour"),
     ],
 )
 async def test_a_season_that_cannot_be_is_refused_by_its_path(
