@@ -557,7 +557,9 @@ from (
             'old_time_zone', change.old_reward_tz,
             'new_time_zone', change.new_reward_tz,
             'granted', change.is_granted,
-            'effective_at', change.effective_at,
+            'effective_at', to_char(
+                change.effective_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+            ),
             'actor', change.actor
         ) as detail
     from xp.xp_time_zone_changes as change
