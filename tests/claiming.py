@@ -474,3 +474,12 @@ def _read_balances(conn: psycopg.Connection) -> dict[int, Balance]:
         user_id: Balance(current=current, lifetime=lifetime, seasonal=seasonal, season_id=season_id)
         for user_id, current, lifetime, seasonal, season_id in rows
     }
+
+
+async def await_waiter(dsn: str) -> None:
+    """Return once some session waits for another."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+        waiter = "select from pg_locks where not granted"
+        async with asyncio.timeout(10):
+            while await (await conn.execute(waiter.encode())).fetchone() is None:
+                await asyncio.sleep(0.01)

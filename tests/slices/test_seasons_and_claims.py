@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from emberkeep.xp.model import (
@@ -23,6 +22,7 @@ from tests.claiming import (
     World,
     assert_clean,
     at,
+    await_waiter,
     claim,
     make_policy,
     open_desk,
@@ -53,22 +53,13 @@ async def _add_season(conn: Connection) -> Season:
     return await create_season(conn, season=season, actor="test", now=at(1))
 
 
-async def _await_waiter(dsn: str) -> None:
-    """Return once some session waits for another."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
-        waiter = "select from pg_locks where not granted"
-        async with asyncio.timeout(10):
-            while await (await conn.execute(waiter.encode())).fetchone() is None:
-                await asyncio.sleep(0.01)
-
-
 async def test_a_season_waits_for_a_claim_that_it_would_have_decided(world: World) -> None:
     async with open_writer(world.dsn) as writer, open_writer(world.dsn) as conn:
         await claim(writer, PLAYER, at(0))
         async with writer.transaction():
             receipt = await claim(writer, PLAYER, at(1))
             adding = asyncio.create_task(_add_season(conn))
-            await _await_waiter(world.dsn)
+            await await_waiter(world.dsn)
         assert receipt.explain.streak is StreakChange.ADVANCED
         with pytest.raises(SeasonOver):
             await adding
@@ -80,5 +71,5 @@ async def test_a_claim_that_waited_for_a_season_is_decided_by_it(world: World) -
         async with conn.transaction():
             await _add_season(conn)
             claiming = asyncio.create_task(desk.claim(player_id=PLAYER, policy_key=KEY, now=at(1)))
-            await _await_waiter(world.dsn)
+            await await_waiter(world.dsn)
         assert (await claiming).explain.streak is StreakChange.SEASON_RESET

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from emberkeep.base.identity import Role
-from tests.claiming import assert_clean, at
+from tests.claiming import assert_clean, at, await_waiter
 
 if TYPE_CHECKING:
     from tests.claiming import World
@@ -165,7 +165,7 @@ async def test_a_grant_that_waits_comes_after_what_it_waited_for(
     with psycopg.connect(dsn) as other:
         other.execute("select 1 from xp.xp_balance for no key update")
         waiting = asyncio.create_task(_grant(api, 5, season_id="first"))
-        await _await_waiter(dsn)
+        await await_waiter(dsn)
         other.execute(
             "insert into xp.xp_ledger (user_id, amount, reason, correlation_id, policy_key,"
             " policy_version, season_id)"
@@ -175,15 +175,6 @@ async def test_a_grant_that_waits_comes_after_what_it_waited_for(
     assert reply.json()["balance"]["season_id"] == "first"
     assert reply.json()["balance"]["seasonal"] == 5
     assert_clean(dsn)
-
-
-async def _await_waiter(dsn: str) -> None:
-    """Return once some session waits for another."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
-        waiter = "select from pg_locks where not granted"
-        async with asyncio.timeout(10):
-            while await (await conn.execute(waiter.encode())).fetchone() is None:
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("list_name", ["ledger", "timeline"])
