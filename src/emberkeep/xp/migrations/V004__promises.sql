@@ -290,22 +290,36 @@ create trigger xp_policy_versions_guard
 before update or delete on ${schema}.xp_policy_versions
 for each row execute function ${schema}.guard_policy_version();
 
+-- Looks where a row comes from and where it goes: an update may move it between versions.
 create function ${schema}.guard_policy_part() returns trigger
 language plpgsql
 as $$
 declare
-    part record := case when tg_op = 'INSERT' then new else old end;
+    published record;
 begin
-    if exists (
-        select 1
-        from ${schema}.xp_policy_versions as version
-        where
-            version.policy_key = part.policy_key
-            and version.policy_version = part.policy_version
-            and version.status <> 'Draft'
-    ) then
+    select
+        version.policy_key,
+        version.policy_version
+    from ${schema}.xp_policy_versions as version
+    where
+        version.status <> 'Draft'
+        and (
+            (
+                tg_op <> 'INSERT'
+                and version.policy_key = old.policy_key
+                and version.policy_version = old.policy_version
+            )
+            or (
+                tg_op <> 'DELETE'
+                and version.policy_key = new.policy_key
+                and version.policy_version = new.policy_version
+            )
+        )
+    into published;
+
+    if found then
         raise exception 'version % of policy % is published: it never changes',
-            part.policy_version, part.policy_key
+            published.policy_version, published.policy_key
         using
             errcode = 'restrict_violation',
             constraint = 'xp_policy_versions_immutable',
@@ -453,11 +467,13 @@ $$;
 
 grant usage on schema ${schema} to emberkeep_service;
 grant select on all tables in schema ${schema} to emberkeep_service;
+-- Seasons too: one that has restarted streaks cannot have ended on another day.
 grant insert on
 ${schema}.xp_ledger,
 ${schema}.xp_awards,
 ${schema}.xp_policy_audit,
-${schema}.xp_time_zone_changes
+${schema}.xp_time_zone_changes,
+${schema}.xp_seasons
 to emberkeep_service;
 grant insert, update on
 ${schema}.xp_balance,
@@ -470,6 +486,5 @@ ${schema}.xp_users,
 ${schema}.xp_policy_versions,
 ${schema}.xp_policy_streak_curve,
 ${schema}.xp_policy_seasonal_boosts,
-${schema}.xp_policy_segment_overrides,
-${schema}.xp_seasons
+${schema}.xp_policy_segment_overrides
 to emberkeep_service;

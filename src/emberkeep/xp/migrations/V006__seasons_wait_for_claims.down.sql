@@ -1,5 +1,5 @@
 -------------------------------------------------------------------------------
--- Takes back V007: seasons wait for nobody
+-- Takes back V006: seasons wait for nobody
 -------------------------------------------------------------------------------
 
 drop trigger xp_seasons_wait_for_claims on ${schema}.xp_seasons;
