@@ -6,26 +6,25 @@ Safe to stop and to run again: a day that was claimed is skipped, whoever claime
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from emberkeep.base import db
 from emberkeep.base.db import Connection
 from emberkeep.base.errors import EmberkeepError
 from emberkeep.xp import store
 from emberkeep.xp.model import ClaimRequest, ClaimStatus, Noun, PlayerId, PolicyKey, Receipt
 from emberkeep.xp.rules import activity
 from emberkeep.xp.rules.activity import Visit
-from emberkeep.xp.rules.catalogue import Catalogue, find_version
+from emberkeep.xp.rules.catalogue import find_version
+from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.claims import claim_batch
 
 # Large enough that round trips do not count, small enough that a progress bar moves.
 _VISITS_PER_BATCH = 1000
-# A claim made meanwhile by a live player makes a batch stale; it is decided again.
-_MOST_ATTEMPTS = 10
 
 _UTC_ZONE = "UTC"
 
@@ -56,6 +55,7 @@ async def import_activity(
     :param on_progress: called with the player-days done, and how many there are
     :raises ActivityInvalid: when a line cannot be read; nothing was written then
     :raises PolicyUnknown, PolicyNotInForce: when there is nothing to decide by
+    :raises PlayerBusy: when live claims of the same players came in the way each time
     """
     catalogue = await load_catalogue(conn)
     version, _ = find_version(catalogue, policy_key=policy_key, segment_key=None, at=now)
@@ -75,7 +75,18 @@ async def import_activity(
             )
             for visit in batch
         ]
-        answers, catalogue = await _claim(conn, requests, catalogue, server_zone, now)
+        # A claim made meanwhile by a live player makes the batch stale; it is decided again.
+        answers, catalogue = await write_atomically(
+            conn,
+            functools.partial(
+                claim_batch,
+                conn,
+                requests=requests,
+                catalogue=catalogue,
+                server_zone=server_zone,
+                now=now,
+            ),
+        )
         report = _add(report, answers)
         done += len(batch)
         on_progress(done, len(visits))
@@ -98,24 +109,6 @@ async def _create_players(
             visit.player_id, visit.clock if isinstance(visit.clock, str) else _UTC_ZONE
         )
     await store.insert_missing_players(conn, zones=zones, now=now)
-
-
-async def _claim(
-    conn: Connection,
-    requests: list[ClaimRequest],
-    catalogue: Catalogue,
-    server_zone: str,
-    now: datetime.datetime,
-) -> tuple[list[Receipt | EmberkeepError], Catalogue]:
-    for attempt in itertools.count(1):
-        try:
-            return await claim_batch(
-                conn, requests=requests, catalogue=catalogue, server_zone=server_zone, now=now
-            )
-        except Exception as e:
-            if attempt == _MOST_ATTEMPTS or not db.is_worth_retrying(e):
-                raise
-    raise AssertionError("the loop above returns or raises")
 
 
 def _add(report: ImportReport, answers: Iterable[Receipt | EmberkeepError]) -> ImportReport:
