@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from emberkeep.base.clock import UTC
+from emberkeep.events.model import StreamDeleted
 from emberkeep.xp.model import (
     SCALE,
     ClaimStatus,
@@ -152,7 +153,7 @@ async def test_a_claim_whose_event_cannot_be_told_is_not_paid(
     await claim(conn, "p", at(0))
     world.execute("update event_store.event_streams set deleted_at = now()")
     before = world.read_trail("p")
-    with pytest.raises(psycopg.errors.RestrictViolation):
+    with pytest.raises(StreamDeleted):
         await claim(conn, "p", at(1))
     assert world.read_trail("p") == before
 

@@ -18,7 +18,7 @@ from psycopg import errors as pg_errors
 from emberkeep.base.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -161,6 +161,20 @@ async def snapshot(conn: Connection) -> AsyncGenerator[None]:
             await conn.set_read_only(None)
 
 
+@contextlib.contextmanager
+def committing() -> Generator[None]:
+    """Run statements that each commit by themselves, on a connection in autocommit mode.
+
+    :raises OutcomeUnknown: when the connection breaks: the commit is part of the same round trip
+    """
+    try:
+        yield
+    except psycopg.Error as e:
+        if not is_connection_lost(e):
+            raise
+        raise OutcomeUnknown("the connection was lost while writing") from e
+
+
 @contextlib.asynccontextmanager
 async def atomically(conn: Connection) -> AsyncGenerator[None]:
     """Send the block's statements in one round trip, to be written together or not at all.
@@ -171,14 +185,14 @@ async def atomically(conn: Connection) -> AsyncGenerator[None]:
 
     :raises OutcomeUnknown: when the connection breaks: the commit is part of the same round trip
     """
-    try:
-        async with conn.pipeline():
-            yield
-    except psycopg.Error as e:
-        if not is_connection_lost(e):
-            await _forget_prepared(conn)
+    with committing():
+        try:
+            async with conn.pipeline():
+                yield
+        except psycopg.Error as e:
+            if not is_connection_lost(e):
+                await _forget_prepared(conn)
             raise
-        raise OutcomeUnknown("the connection was lost while writing") from e
 
 
 async def _forget_prepared(conn: Connection) -> None:

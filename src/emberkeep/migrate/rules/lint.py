@@ -27,6 +27,8 @@ SQUAWK_LEFT_OUT_DOWN: Final = (
     "ban-drop-function",
     "ban-drop-schema",
     "ban-drop-trigger",
+    "ban-drop-type",
+    "ban-drop-view",
 )
 """Rules that do not hold in a down file, whose work is to drop."""
 

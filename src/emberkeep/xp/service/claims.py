@@ -12,7 +12,7 @@ from emberkeep.base import db
 from emberkeep.base.db import Connection
 from emberkeep.base.errors import EmberkeepError
 from emberkeep.events import service as events
-from emberkeep.events.model import NewEvent, StreamId
+from emberkeep.events.model import Append, NewEvent, StreamId
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     Award,
@@ -232,6 +232,7 @@ async def claim_batch(
 
     :raises psycopg.errors.SerializationFailure: when a player, or the catalogue, was changed
         meanwhile: call again
+    :raises StreamDeleted: when the stream of one of the players was deleted: nothing was paid
     :raises OutcomeUnknown: when the connection broke while writing: call again to read back
     """
     player_ids = list(dict.fromkeys(request.player_id for request in requests))
@@ -243,15 +244,16 @@ async def claim_batch(
         batch.remember_awards(await store.read_awards(conn, keys=missing))
     answers = [batch.answer(request) for request in requests]
     if rows := batch.list_rows():
-        async with db.atomically(conn):
-            await store.insert_claims(
-                conn, claims=[row for _, row in rows], revision=catalogue.revision
-            )
-            await events.append_events(
-                conn,
-                events=[event for player_id, row in rows for event in list_events(player_id, row)],
-                now=now,
-            )
+        with events.refusals():
+            async with db.atomically(conn):
+                await store.insert_claims(
+                    conn, claims=[row for _, row in rows], revision=catalogue.revision
+                )
+                await events.append_to_streams(
+                    conn,
+                    appends=[make_append(player_id, row) for player_id, row in rows],
+                    now=now,
+                )
     return answers, catalogue
 
 
@@ -260,20 +262,17 @@ def stream_of(player_id: PlayerId) -> StreamId:
     return StreamId(f"player-{player_id}")
 
 
-def list_events(player_id: PlayerId, row: ClaimRow) -> list[NewEvent]:
+def make_append(player_id: PlayerId, row: ClaimRow) -> Append:
     """Return what there is to tell about one claim."""
     award = row.award
-    stream_id = stream_of(player_id)
     metadata = f'{{"correlation_id": "{award.receipt_id}"}}'
     claimed = NewEvent(
-        stream_id=stream_id,
         event_type=CLAIMED,
         data=_encode(_to_claimed_data(player_id, row)).decode(),
         metadata=metadata,
     )
     unlocked = [
         NewEvent(
-            stream_id=stream_id,
             event_type="MilestoneUnlocked",
             data=_encode(
                 {
@@ -288,7 +287,7 @@ def list_events(player_id: PlayerId, row: ClaimRow) -> list[NewEvent]:
         )
         for milestone in award.milestones
     ]
-    return [claimed, *unlocked]
+    return Append(stream_id=stream_of(player_id), events=(claimed, *unlocked))
 
 
 def _to_claimed_data(player_id: PlayerId, row: ClaimRow) -> dict[str, object]:

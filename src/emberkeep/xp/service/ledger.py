@@ -13,7 +13,7 @@ from emberkeep.base.db import Connection
 from emberkeep.base.errors import FieldError
 from emberkeep.base.page import Page
 from emberkeep.events import service as events
-from emberkeep.events.model import NewEvent
+from emberkeep.events.model import Append
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     Award,
@@ -74,6 +74,7 @@ async def grant(
     :raises PlayerUnknown: when there is no such player
     :raises InsufficientBalance: when it would take a total below 0; nothing was written
     :raises BalanceLimit: when it would take a total beyond 2^53 - 1; nothing was written
+    :raises StreamDeleted: when the player's stream was deleted; nothing was written
     """
     rules.check_grant(wish)
 
@@ -82,7 +83,7 @@ async def grant(
         entry = await _insert(conn, wish, correlation_id, version, now)
         standing = await read_xp(conn, player_id=wish.player_id)
         granted = Grant(player_id=wish.player_id, entry=entry, balance=standing.balance)
-        await events.append_events(conn, events=[_make_event(granted, actor)], now=now)
+        await events.append_to_streams(conn, appends=[_make_append(granted, actor)], now=now)
         return granted
 
     try:
@@ -133,14 +134,10 @@ async def _insert(
     )
 
 
-def _make_event(granted: Grant, actor: str) -> NewEvent:
+def _make_append(granted: Grant, actor: str) -> Append:
     metadata = {"correlation_id": granted.entry.correlation_id, "actor": actor}
-    return NewEvent(
-        stream_id=stream_of(granted.player_id),
-        event_type="XpGranted",
-        data=msgspec.json.encode(granted).decode(),
-        metadata=msgspec.json.encode(metadata).decode(),
-    )
+    event = events.make_event("XpGranted", granted, metadata=metadata)
+    return Append(stream_id=stream_of(granted.player_id), events=(event,))
 
 
 async def read_xp(conn: Connection, *, player_id: PlayerId) -> Standing:

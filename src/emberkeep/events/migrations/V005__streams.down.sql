@@ -1,0 +1,42 @@
+-------------------------------------------------------------------------------
+-- Takes back V005, with every link and snapshot
+-------------------------------------------------------------------------------
+
+drop function ${schema}.delete_snapshot(text);
+drop function ${schema}.read_snapshot(text);
+drop function ${schema}.record_snapshot(text, bigint, text, jsonb, jsonb, timestamptz);
+drop function ${schema}.erase_stream(text, bigint, text, timestamptz);
+drop function ${schema}.delete_stream(text, bigint, text, timestamptz);
+drop function ${schema}.link_to_stream(text, bigint, bigint[], timestamptz);
+drop function ${schema}.hold_stream(text, bigint, timestamptz);
+drop function ${schema}.paginate_streams(text, text, boolean, text, text, int);
+drop function ${schema}.read_stream_info(text);
+drop function ${schema}.scan_events(bigint, bigint, text, text[], int);
+drop function ${schema}.read_all_backward(bigint, int);
+drop function ${schema}.read_all_forward(bigint, int);
+drop function ${schema}.check_isolation();
+drop function ${schema}.read_stream_backward(text, bigint, int);
+drop function ${schema}.read_stream_forward(text, bigint, int);
+drop function ${schema}.check_stream_readable(text);
+drop type ${schema}.stream_info;
+drop type ${schema}.recorded_event;
+drop view ${schema}.stream_contents;
+drop table ${schema}.snapshots;
+drop table ${schema}.event_links;
+
+create or replace function ${schema}.refuse_change() returns trigger
+language plpgsql
+as $$
+begin
+    raise exception '%.% is append-only', tg_table_schema, tg_table_name
+    using
+        errcode = 'restrict_violation',
+        constraint = tg_table_name || '_append_only',
+        hint = 'Append an event that says what changed.';
+end
+$$;
+
+alter table ${schema}.event_streams
+drop column deleted_by,
+drop column erased_events,
+drop column erased_at;

@@ -1,0 +1,1 @@
+"""Decisions of the event store: what can be appended, who reads what, how far a subscriber is. Pure."""
