@@ -30,6 +30,8 @@ ORDERED = "xp: reward days increase with time"
 PARSED = "xp: policies can be read"
 HOLDS = "xp: one version of a policy holds at a time"
 GAPS = "events: streams have no gaps"
+LINKED = "events: links lead to events"
+ONE_ORDER = "events: positions have one order"
 
 _OF_P = "user_id = (select user_id from xp.xp_users where external_user_id = 'p')"
 _LAST = f"{_OF_P} and reward_day_id = '2026-03-05'"
@@ -205,6 +207,8 @@ async def test_what_the_services_wrote_is_clean_and_all_of_it_was_looked_at(worl
     assert [check for check in checks if not check.is_clean] == []
     assert {check.name: check.checked for check in checks} == {
         GAPS: 2,
+        LINKED: 0,
+        ONE_ORDER: 3,
         BALANCES: 3,
         PAID: 8,
         TOLD: 8,
@@ -240,7 +244,8 @@ async def test_verifying_changes_nothing_and_waits_for_nobody(world: World) -> N
 
 async def test_a_module_is_verified_alone(world: World) -> None:
     place = Place(world.dsn, world.dsn, None)
-    assert {check.name for check in await wiring.verify(place, module="events")} == {GAPS}
+    checks = await wiring.verify(place, module="events")
+    assert {check.name for check in checks} == {GAPS, LINKED, ONE_ORDER}
     with pytest.raises(ModuleUnknown):
         await wiring.verify(place, module="nothing")
 
