@@ -60,9 +60,7 @@ def test_up_then_status_then_down():
 
 
 def test_up_to_a_version_brings_what_it_requires():
-    applied = [
-        (a["set_name"], a["version"]) for a in read_json("up", "xp", "--to", "2")["applied"]
-    ]
+    applied = [(a["set_name"], a["version"]) for a in read_json("up", "xp", "--to", "2")["applied"]]
     assert applied[0] == ("event_store", 1)
     assert {name for name, _ in applied[:-2]} == {"event_store"}
     assert applied[-2:] == [("xp", 1), ("xp", 2)]

@@ -32,6 +32,8 @@ HOLDS = "xp: one version of a policy holds at a time"
 GAPS = "events: streams have no gaps"
 LINKED = "events: links lead to events"
 ONE_ORDER = "events: positions have one order"
+CHECKPOINTS = "events: checkpoints lie within the store"
+PARKED = "events: parked events can be replayed"
 
 _OF_P = "user_id = (select user_id from xp.xp_users where external_user_id = 'p')"
 _LAST = f"{_OF_P} and reward_day_id = '2026-03-05'"
@@ -209,6 +211,8 @@ async def test_what_the_services_wrote_is_clean_and_all_of_it_was_looked_at(worl
         GAPS: 2,
         LINKED: 0,
         ONE_ORDER: 3,
+        CHECKPOINTS: 0,
+        PARKED: 0,
         BALANCES: 3,
         PAID: 8,
         TOLD: 8,
@@ -245,7 +249,13 @@ async def test_verifying_changes_nothing_and_waits_for_nobody(world: World) -> N
 async def test_a_module_is_verified_alone(world: World) -> None:
     place = Place(world.dsn, world.dsn, None)
     checks = await wiring.verify(place, module="events")
-    assert {check.name for check in checks} == {GAPS, LINKED, ONE_ORDER}
+    assert {check.name for check in checks} == {
+        GAPS,
+        LINKED,
+        ONE_ORDER,
+        CHECKPOINTS,
+        PARKED,
+    }
     with pytest.raises(ModuleUnknown):
         await wiring.verify(place, module="nothing")
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import psycopg_pool
 from psycopg import errors as pg_errors
+from psycopg import sql
 
+from emberkeep.base import tasks
 from emberkeep.base.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -98,6 +100,26 @@ async def _connect(dsn: str, *, application: str, options: str) -> Connection:
         raise DatabaseUnavailable("the database cannot be reached") from e
 
 
+async def listen(conn: Connection, channel: str) -> None:
+    """Have `wait_notified` hear what is notified on `channel` from now on."""
+    await conn.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+
+
+async def wait_notified(conn: Connection, timeout_s: float) -> set[str]:
+    """Return the payloads of what was notified since the last call; wait so long for the first.
+
+    Many notifications that say the same are one. One that arrives while the connection runs a
+    statement is not lost.
+    """
+    payloads: set[str] = set()
+    async for notification in conn.notifies(timeout=timeout_s, stop_after=1):
+        payloads.add(notification.payload)
+    if payloads:
+        async for notification in conn.notifies(timeout=0):
+            payloads.add(notification.payload)
+    return payloads
+
+
 @dataclasses.dataclass(slots=True)
 class Database:
     """The pool of one process, and where it connects to."""
@@ -116,6 +138,7 @@ class Database:
                 yield conn
         except psycopg_pool.PoolTimeout as e:
             raise DatabaseUnavailable("no database connection became free in time") from e
+        tasks.heed_cancellation()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:

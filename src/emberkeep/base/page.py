@@ -20,7 +20,8 @@ Cursor = TypeVar("Cursor", bound=msgspec.Struct)
 
 DEFAULT_ITEMS: Final = 50
 MAX_ITEMS: Final = 200
-_MAX_CURSOR_CHARACTERS: Final = 512
+# Room for the longest name that something in a list may have, however it is escaped.
+_MAX_CURSOR_CHARACTERS: Final = 8_192
 
 
 class CursorInvalid(Invalid):

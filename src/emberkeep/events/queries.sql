@@ -24,8 +24,6 @@ from
         %(stream_ids)s::text[],
         %(expected_versions)s::bigint[],
         %(event_counts)s::int[],
-        %(event_appends)s::int[],
-        %(event_steps)s::int[],
         %(event_uuids)s::uuid[],
         %(event_types)s::text[],
         %(event_versions)s::int[],
@@ -311,3 +309,407 @@ select
     min(promise.meaning) filter (where not promise.holds) as first_example,
     max(promise.meaning) filter (where not promise.holds) as last_example
 from promise;
+
+-- name: scan_stream
+-- Empty when there is nothing more, or nothing yet; an error where the stream was deleted.
+select
+    event.number,
+    event.event_id,
+    event.event_uuid,
+    event.stream_id,
+    event.stream_version,
+    event.event_type,
+    event.event_version,
+    event.data::text as data,
+    event.metadata::text as metadata,
+    event.created_at
+from
+    event_store.scan_stream(
+        %(stream_id)s::text, %(after_version)s::bigint, %(event_types)s::text[], %(max_count)s::int
+    ) as event
+order by event.number;
+
+-- name: list_streams_between
+-- The streams that were written to between two positions, each once.
+select distinct event.stream_id
+from event_store.events as event
+where
+    event.event_id > %(after_event_id)s::bigint
+    and event.event_id <= %(through_event_id)s::bigint
+order by event.stream_id
+limit %(max_rows)s;
+
+-- name: create_subscription
+-- Answers into how many partitions it falls, which may be another number than was asked for.
+select event_store.create_subscription(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(start_event_id)s::bigint,
+    %(start_stream_version)s::bigint,
+    %(concurrency_limit)s::int,
+    %(now)s
+);
+
+-- name: reset_subscription
+-- Answers whether there is one. Whoever works on it loses what it leases.
+select event_store.reset_subscription(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(start_event_id)s::bigint,
+    %(start_stream_version)s::bigint,
+    %(concurrency_limit)s::int,
+    %(now)s
+);
+
+-- name: delete_subscription
+-- Answers whether there was one.
+select event_store.delete_subscription(%(subscription_id)s::text, %(stream_id)s::text);
+
+-- name: join_subscription
+-- One row without meaning.
+select event_store.join_subscription(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(consumer_id)s::uuid,
+    %(consumer_name)s::text,
+    %(now)s
+);
+
+-- name: leave_subscription
+-- One row without meaning.
+select event_store.leave_subscription(%(consumer_id)s::uuid);
+
+-- name: lease_partitions
+-- A row for each partition that the consumer holds now; none also where it is not known any more.
+select
+    held.partition,
+    held.lease_token,
+    held.last_seen_event_id,
+    held.last_seen_stream_version,
+    held.share,
+    held.concurrency_limit
+from
+    event_store.lease_partitions(
+        %(consumer_id)s::uuid, %(seen_after)s, %(now)s, %(leased_until)s
+    ) as held
+order by held.partition;
+
+-- name: renew_leases
+-- The consumers that are still known.
+select known.known
+from
+    event_store.renew_leases(%(consumer_ids)s::uuid[], %(now)s, %(leased_until)s)
+        as known (known);
+
+-- name: release_partition
+-- Answers whether it was still held by this lease.
+select event_store.release_partition(
+    %(subscription_id)s::text, %(stream_id)s::text, %(partition)s::int, %(lease_token)s::bigint
+);
+
+-- name: acknowledge_events
+-- Answers whether the partition is still held by this lease. Holds its row meanwhile.
+select event_store.acknowledge_events(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(partition)s::int,
+    %(lease_token)s::bigint,
+    %(last_seen_event_id)s::bigint,
+    %(last_seen_stream_version)s::bigint,
+    %(now)s
+);
+
+-- name: park_event
+-- Answers whether the partition is still held by this lease. Holds its row meanwhile.
+select event_store.park_event(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(partition)s::int,
+    %(lease_token)s::bigint,
+    %(event_id)s::bigint,
+    %(number)s::bigint,
+    %(attempts)s::int,
+    %(error)s::text,
+    %(now)s
+);
+
+-- name: stop_partition
+-- Answers whether the partition was still held by this lease.
+select event_store.stop_partition(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(partition)s::int,
+    %(lease_token)s::bigint,
+    %(error)s::text,
+    %(now)s
+);
+
+-- name: resume_subscription
+-- Answers how many partitions go on.
+select event_store.resume_subscription(%(subscription_id)s::text, %(stream_id)s::text);
+
+-- name: replay_parked
+-- Answers how many events are to be handled once more.
+select event_store.replay_parked(
+    %(subscription_id)s::text, %(stream_id)s::text, %(event_ids)s::bigint[], %(actor)s::text
+);
+
+-- name: skip_parked
+-- Answers how many events were given up.
+select event_store.skip_parked(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(event_ids)s::bigint[],
+    %(actor)s::text,
+    %(now)s
+);
+
+-- name: read_replays
+-- Parked events that an operator wants handled once more; empty when there are none.
+select
+    event.number,
+    event.event_id,
+    event.event_uuid,
+    event.stream_id,
+    event.stream_version,
+    event.event_type,
+    event.event_version,
+    event.data::text as data,
+    event.metadata::text as metadata,
+    event.created_at
+from
+    event_store.read_replays(
+        %(subscription_id)s::text, %(stream_id)s::text, %(partition)s::int, %(max_count)s::int
+    ) as event
+order by event.number;
+
+-- name: settle_replay
+-- Answers whether it was still to be replayed, and the lease held.
+select event_store.settle_replay(
+    %(subscription_id)s::text,
+    %(stream_id)s::text,
+    %(partition)s::int,
+    %(lease_token)s::bigint,
+    %(event_id)s::bigint,
+    %(now)s
+);
+
+-- name: list_subscriptions
+-- Every subscription, or those of one name, by name.
+select
+    state.subscription_id,
+    state.stream_id,
+    state.concurrency_limit,
+    state.last_seen_event_id,
+    state.last_seen_stream_version,
+    state.lag,
+    state.consumers,
+    state.leased,
+    state.stopped,
+    state.stop_error,
+    state.parked,
+    state.created_at,
+    state.updated_at
+from event_store.subscription_states as state
+where %(subscription_id)s::text is null or state.subscription_id = %(subscription_id)s::text
+order by state.subscription_id, state.stream_id;
+
+-- name: list_consumers
+-- Who is there to work on a subscription, and what each leases, in the order they came.
+select
+    consumer.consumer_id,
+    consumer.consumer_name,
+    consumer.joined_at,
+    consumer.seen_at,
+    array(
+        select held.partition
+        from event_store.subscription_partitions as held
+        where held.leased_by = consumer.consumer_id
+        order by held.partition
+    ) as partitions
+from event_store.subscription_consumers as consumer
+where
+    consumer.subscription_id = %(subscription_id)s::text
+    and consumer.stream_id = %(stream_id)s::text
+order by consumer.joined_at, consumer.consumer_id;
+
+-- name: list_parked
+-- Parked events of a subscription after a number, in order; settled ones too if they are asked for.
+select
+    parked.event_id,
+    parked.number,
+    parked.partition,
+    parked.state,
+    parked.attempts,
+    parked.error,
+    parked.parked_at,
+    parked.settled_at,
+    parked.settled_by
+from event_store.parked_events as parked
+where
+    parked.subscription_id = %(subscription_id)s::text
+    and parked.stream_id = %(stream_id)s::text
+    and (%(with_settled)s or parked.state in ('parked', 'replaying'))
+    and parked.number > %(after_number)s::bigint
+order by parked.number
+limit %(max_rows)s;
+
+-- name: hold_projection
+-- The generations of a projection, one row; the switch to another waits until the transaction ends.
+select
+    projection.live_generation,
+    projection.building_generation
+from event_store.projections as projection
+where projection.projection_name = %(projection_name)s::text
+for share;
+
+-- name: create_projection
+-- No row where it is there already.
+insert into event_store.projections (projection_name, live_generation, updated_at)
+values (%(projection_name)s::text, 1, %(now)s)
+on conflict on constraint pk_projections do nothing;
+
+-- name: begin_rebuild
+-- The generation that is being built, which an earlier rebuild may have begun.
+update event_store.projections as projection
+set
+    building_generation = coalesce(
+        projection.building_generation, projection.live_generation + 1
+    ),
+    updated_at = %(now)s
+where projection.projection_name = %(projection_name)s::text
+returning projection.live_generation, projection.building_generation;
+
+-- name: switch_projection
+-- One row when this generation was being built; waits for those who hold the projection.
+update event_store.projections as projection
+set
+    live_generation = projection.building_generation,
+    building_generation = null,
+    updated_at = %(now)s
+where
+    projection.projection_name = %(projection_name)s::text
+    and projection.building_generation = %(generation)s::int
+returning projection.live_generation;
+
+-- name: count_event_types
+-- Adds a batch of events, summed up by type and form, to a generation of the counts.
+insert into event_store.event_type_counts as counted (
+    generation,
+    event_type,
+    event_version,
+    events,
+    last_event_id,
+    last_created_at
+)
+select
+    %(generation)s::int,
+    given.event_type,
+    given.event_version,
+    given.events,
+    given.last_event_id,
+    given.last_created_at
+from
+    unnest(
+        %(event_types)s::text[],
+        %(event_versions)s::int[],
+        %(events)s::bigint[],
+        %(last_event_ids)s::bigint[],
+        %(last_created_ats)s::timestamptz[]
+    ) as given (event_type, event_version, events, last_event_id, last_created_at)
+order by given.event_type, given.event_version
+on conflict on constraint pk_event_type_counts do update
+    set
+        events = counted.events + excluded.events,
+        last_event_id = excluded.last_event_id,
+        last_created_at = excluded.last_created_at;
+
+-- name: delete_event_type_counts
+-- Takes a generation of the counts away.
+delete from event_store.event_type_counts as counted
+where counted.generation = %(generation)s::int;
+
+-- name: list_event_type_counts
+-- The counts that are live, by type and form.
+select
+    counted.event_type,
+    counted.event_version,
+    counted.events,
+    counted.last_event_id,
+    counted.last_created_at
+from event_store.event_type_counts as counted
+inner join event_store.projections as projection
+    on counted.generation = projection.live_generation
+where projection.projection_name = %(projection_name)s::text
+order by counted.event_type, counted.event_version;
+
+-- name: measure_store
+-- One row. Counts every event and every stream, which takes as long as it takes.
+select
+    (
+        select count(*)
+        from event_store.event_streams as stream
+        where stream.stream_version > 0
+    ) as streams,
+    (
+        select count(*)
+        from event_store.events
+    ) as events,
+    (
+        select coalesce(sum(pg_total_relation_size(relation.oid)), 0)::bigint
+        from pg_class as relation
+        where
+            relation.relkind in ('r', 'm')
+            and relation.relnamespace = (
+                select table_of_events.relnamespace
+                from pg_class as table_of_events
+                where table_of_events.oid = 'event_store.events'::regclass
+            )
+    ) as size_bytes;
+
+-- name: check_subscriptions
+-- Partitions: how many, how many whose checkpoint lies beyond the last position or behind that of
+-- their subscription, or that their subscription does not count; and two of them. A partition that
+-- is missing counts as one that does not hold.
+with compared as (
+    select
+        subscription.subscription_id,
+        coalesce(
+            part.last_seen_event_id <= coalesce(drawn.event_id, 0)
+            and part.last_seen_event_id >= coalesce(subscription.last_seen_event_id, 0)
+            and part.last_seen_stream_version
+            >= coalesce(subscription.last_seen_stream_version, 0)
+            and part.last_seen_stream_version <= stream.stream_version
+            and part.partition < subscription.concurrency_limit,
+            false
+        ) as holds
+    from event_store.subscriptions as subscription
+    inner join event_store.event_streams as stream
+        on subscription.stream_id = stream.stream_id
+    cross join
+        pg_sequence_last_value('event_store.events_event_id_seq'::regclass) as drawn (event_id)
+    cross join generate_series(0, subscription.concurrency_limit - 1) as number (partition)
+    left join event_store.subscription_partitions as part
+        on
+            subscription.subscription_id = part.subscription_id
+            and subscription.stream_id = part.stream_id
+            and number.partition = part.partition
+)
+
+select
+    count(*) as checked,
+    count(*) filter (where not compared.holds) as violations,
+    min(compared.subscription_id) filter (where not compared.holds) as first_example,
+    max(compared.subscription_id) filter (where not compared.holds) as last_example
+from compared;
+
+-- name: check_parked
+-- Parked events that wait: how many, how many that are not in the store; and the subscriptions.
+select
+    count(*) as checked,
+    count(*) filter (where event.event_id is null) as violations,
+    min(parked.subscription_id) filter (where event.event_id is null) as first_example,
+    max(parked.subscription_id) filter (where event.event_id is null) as last_example
+from event_store.parked_events as parked
+left join event_store.events as event on parked.event_id = event.event_id
+where parked.state in ('parked', 'replaying');

@@ -6,10 +6,17 @@ drop function ${schema}.append_to_stream(
     text, bigint, text[], jsonb[], timestamptz, jsonb[], uuid[], int[]
 );
 drop function ${schema}.append_batch(
-    text[], bigint[], int[], int[], int[], uuid[], text[], int[], text[], text[], timestamptz
+    text[], bigint[], int[], uuid[], text[], int[], text[], text[], timestamptz
 );
 drop function ${schema}.append_to_streams(text[], text[], int[], text[], text[], timestamptz);
+drop function ${schema}.check_stream_ids(text[]);
 drop function ${schema}.check_stream_id(text);
+
+alter table ${schema}.events
+drop constraint events_event_type,
+drop constraint events_event_version,
+drop constraint events_metadata;
+
 drop function ${schema}.check_version(bigint, bigint);
 drop function ${schema}.is_expected(bigint, bigint);
 drop function ${schema}.wake_subscribers();

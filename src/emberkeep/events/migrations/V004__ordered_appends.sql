@@ -24,19 +24,19 @@ as $$
 declare
     setting constant text
     := 'emberkeep.fence_' || '${schema}.events_event_id_seq'::regclass::oid::text;
-    holder constant text := pg_current_xact_id()::text;
+    last_event_id constant bigint
+    := coalesce(pg_sequence_last_value('${schema}.events_event_id_seq'::regclass), 0);
+    bound bigint := nullif(current_setting(setting, true), '')::bigint;
 begin
-    -- Once is enough: what a transaction draws later is higher still. A savepoint that is rolled
-    -- back takes lock and setting with it. Without this, a transaction of many appends would fill
-    -- the server's table of locks.
-    if current_setting(setting, true) is distinct from holder then
-        perform pg_advisory_xact_lock_shared(
-            ${schema}.fence_key(
-                coalesce(pg_sequence_last_value('${schema}.events_event_id_seq'::regclass), 0)
-            )
-        );
-        perform set_config(setting, holder, true);
+    -- What a transaction draws later is higher still, so its first bound holds for all of it. To
+    -- take the same lock again costs no room: with a new one for each append, a transaction of many
+    -- would fill the server's table of locks. A savepoint that is rolled back takes lock and
+    -- setting with it; and whoever writes the setting by hand can only hold up readers.
+    if bound is null or bound not between 0 and last_event_id then
+        bound := last_event_id;
+        perform set_config(setting, bound::text, true);
     end if;
+    perform pg_advisory_xact_lock_shared(${schema}.fence_key(bound));
 end
 $$;
 
@@ -137,6 +137,29 @@ begin
 end
 $$;
 
+create function ${schema}.check_stream_ids(stream_ids text[]) returns void
+language plpgsql
+immutable
+as $$
+begin
+    if exists (
+        select
+        from unnest(stream_ids) as named (stream_id)
+        where
+            coalesce(char_length(named.stream_id), 0) not between 1 and 512
+            or starts_with(named.stream_id, '$')
+    ) then
+        perform ${schema}.check_stream_id('');
+    end if;
+end
+$$;
+
+-- What Python checks before it sends an event holds for every other writer too.
+alter table ${schema}.events
+add constraint events_event_type check (char_length(event_type) between 1 and 255) not valid,
+add constraint events_event_version check (event_version >= 1) not valid,
+add constraint events_metadata check (jsonb_typeof(metadata) = 'object') not valid;
+
 -------------------------------------------------------------------------------
 -- Append to any streams, whatever their versions: all or nothing
 -------------------------------------------------------------------------------
@@ -160,6 +183,7 @@ as $$
 declare
     appended bigint;
 begin
+    perform ${schema}.check_stream_ids(stream_ids);
     perform ${schema}.hold_fence();
 
     with given as (
@@ -240,13 +264,11 @@ $$;
 
 -- Decides all appends while it holds their streams, then writes what was accepted at once. An
 -- append expects null (anything), 0 (no stream yet), -1 (a stream), or the version of the last
--- event. Events name their append, counted from 1, and their step in it.
+-- event. The events of all appends stand one after the other; event_counts says where each ends.
 create function ${schema}.append_batch(
     stream_ids text[],
     expected_versions bigint[],
     event_counts int[],
-    event_appends int[],
-    event_steps int[],
     event_uuids uuid[],
     event_types text[],
     event_versions int[],
@@ -276,6 +298,9 @@ declare
     first_ids bigint[] := array_fill(null::bigint, array[appends]);
     last_ids bigint[] := array_fill(null::bigint, array[appends]);
     event_ids bigint[];
+    -- Which append each event belongs to, and which step of it the event is, both from 1.
+    event_appends int[];
+    event_steps int[];
     old_ids text[];
     old_versions bigint[];
     new_ids text[];
@@ -287,6 +312,29 @@ declare
     event_number int := 1;
     has_retries boolean;
 begin
+    select
+        array_agg(append.ordinal::int order by append.ordinal, step.step),
+        array_agg(step.step order by append.ordinal, step.step)
+    into event_appends, event_steps
+    from unnest(event_counts) with ordinality as append (events, ordinal)
+    cross join lateral generate_series(1, append.events) as step (step);
+
+    if
+        appends is distinct from cardinality(expected_versions)
+        or appends is distinct from cardinality(event_counts)
+        or 1 > any(event_counts)
+        or cardinality(event_appends) is distinct from cardinality(event_uuids)
+        or cardinality(event_appends) is distinct from cardinality(event_types)
+        or cardinality(event_appends) is distinct from cardinality(event_versions)
+        or cardinality(event_appends) is distinct from cardinality(data)
+        or cardinality(event_appends) is distinct from cardinality(metadata)
+        or appended_at is null
+    then
+        raise exception 'the arrays of a batch do not fit each other'
+        using errcode = 'invalid_parameter_value', constraint = 'events_append_form';
+    end if;
+
+    perform ${schema}.check_stream_ids(stream_ids);
     perform ${schema}.hold_fence();
 
     loop
@@ -359,13 +407,22 @@ begin
                 event.append,
                 bool_and(known.event_id is not null and known.stream_id = stream_ids[event.append])
                 and min(known.stream_version - event.step)
-                = max(known.stream_version - event.step) as is_retry,
+                = max(known.stream_version - event.step)
+                and exists (
+                    select
+                    from ${schema}.events as last_one
+                    where
+                        last_one.stream_id = stream_ids[event.append]
+                        and last_one.stream_version
+                        = min(known.stream_version - event.step) + event_counts[event.append]
+                ) as is_retry,
                 min(known.stream_version - event.step) as base
             from unnest(event_uuids, event_appends, event_steps) as event (event_uuid, append, step)
             left join ${schema}.events as known on event.event_uuid = known.event_uuid
             where
                 event.event_uuid is not null
                 and outcomes[event.append] not in ('duplicate', 'duplicate_event_uuid')
+                and (raced is null or stream_ids[event.append] = any(raced))
             group by event.append
             having count(known.event_id) > 0
         loop
@@ -377,10 +434,16 @@ begin
         end loop;
 
         if has_retries then
-            -- The others are decided again, without these before them.
+            -- The others are decided again, without these before them; but for those whose streams
+            -- were moved in an earlier round already.
             select
                 array_agg(
-                    case when known.outcome like 'duplicate%' then known.outcome end
+                    case
+                        when
+                            known.outcome like 'duplicate%'
+                            or stream_ids[known.ordinal] <> all(raced)
+                            then known.outcome
+                    end
                     order by known.ordinal
                 )
             into outcomes
@@ -523,7 +586,7 @@ end
 $$;
 
 comment on function ${schema}.append_batch(
-    text[], bigint[], int[], int[], int[], uuid[], text[], int[], text[], text[], timestamptz
+    text[], bigint[], int[], uuid[], text[], int[], text[], text[], timestamptz
 ) is
 'Appends to many streams, each append whole or not at all; answers one row an append, in order.';
 
@@ -574,8 +637,6 @@ begin
         array[append_to_stream.stream_id],
         array[append_to_stream.expected_version],
         array[events],
-        array_fill(1, array[events]),
-        (select array_agg(step.step) from generate_series(1, events) as step (step)),
         coalesce(event_uuids, array_fill(null::uuid, array[events])),
         event_types,
         coalesce(event_versions, array_fill(1, array[events])),
@@ -649,8 +710,8 @@ begin
     execute format(
         'grant execute on function'
         ' ${schema}.append_to_streams(text[], text[], int[], text[], text[], timestamptz),'
-        ' ${schema}.append_batch(text[], bigint[], int[], int[], int[], uuid[], text[], int[],'
-        ' text[], text[], timestamptz),'
+        ' ${schema}.append_batch(text[], bigint[], int[], uuid[], text[], int[], text[], text[],'
+        ' timestamptz),'
         ' ${schema}.append_to_stream(text, bigint, text[], jsonb[], timestamptz, jsonb[], uuid[],'
         ' int[]) to %I, emberkeep_service',
         writer

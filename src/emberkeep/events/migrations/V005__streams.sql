@@ -2,6 +2,12 @@
 -- What one does with streams: read, link, delete, take snapshots
 -------------------------------------------------------------------------------
 
+-- Apart from the file that added them, so that nobody waits while old events are looked at.
+alter table ${schema}.events
+validate constraint events_event_type,
+validate constraint events_event_version,
+validate constraint events_metadata;
+
 alter table ${schema}.event_streams
 add column erased_at timestamptz null,
 add column erased_events bigint not null default 0,
@@ -480,7 +486,29 @@ declare
     base bigint;
     missing bigint;
 begin
+    -- Before the stream itself, as erase_stream does: whoever erases these events waits for us, or
+    -- we for him, and neither waits for the other.
+    perform origin.stream_id
+    from ${schema}.event_streams as origin
+    where
+        origin.stream_id in (
+            select event.stream_id
+            from ${schema}.events as event
+            where event.event_id = any(event_ids)
+        )
+    order by origin.stream_id
+    for key share;
+
     base := ${schema}.hold_stream(link_to_stream.stream_id, expected_version, linked_at);
+
+    if exists (
+        select
+        from ${schema}.events as event
+        where event.event_id = any(event_ids) and event.stream_id = link_to_stream.stream_id
+    ) then
+        raise exception 'one of these events stands in that stream already'
+        using errcode = 'unique_violation', constraint = 'uq_event_links_event';
+    end if;
 
     select min(wanted.event_id)
     into missing

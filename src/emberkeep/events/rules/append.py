@@ -29,8 +29,8 @@ MAX_DATA_BYTES: Final = 1_048_576
 MAX_METADATA_BYTES: Final = 65_536
 MAX_READ: Final = 10_000
 _MAX_EVENT_VERSION: Final = 2**31 - 1
-# A backslash that is itself escaped may stand before `u0000`, so a hit is not proof.
-_NUL: Final = re.compile(r"\\u0000")
+# An even number of backslashes before it is so many backslashes, and no escape.
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,49}")
 
 _encode = msgspec.json.Encoder().encode
@@ -62,7 +62,7 @@ def _to_json(value: object, path: str) -> str:
         return _encode(value).decode()
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError) as e:
         raise AppendInvalid(
-            "an event holds what JSON cannot say", (FieldError(path, f"is not JSON: {e}"),)
+            "this holds what JSON cannot say", (FieldError(path, f"is not JSON: {e}"),)
         ) from e
 
 
@@ -72,7 +72,7 @@ def check_append(append: Append) -> None:
     :raises AppendInvalid: with everything that is wrong
     """
     errors = [
-        *_list_name_faults("stream_id", append.stream_id, MAX_STREAM_ID),
+        *list_name_faults("stream_id", append.stream_id, MAX_STREAM_ID),
         *_list_stream_faults(append.stream_id),
         *_list_version_faults(append.expected_version),
     ]
@@ -89,17 +89,19 @@ def check_append(append: Append) -> None:
 
 
 def _list_event_faults(path: str, event: NewEvent) -> Iterator[FieldError]:
-    yield from _list_name_faults(f"{path}.event_type", event.event_type, MAX_EVENT_TYPE)
+    yield from list_name_faults(f"{path}.event_type", event.event_type, MAX_EVENT_TYPE)
     if not 1 <= event.event_version <= _MAX_EVENT_VERSION:
         yield FieldError(f"{path}.event_version", f"is not from 1 to {_MAX_EVENT_VERSION}")
     yield from _list_json_faults(f"{path}.data", event.data, MAX_DATA_BYTES)
     if event.metadata is not None:
-        yield from _list_json_faults(f"{path}.metadata", event.metadata, MAX_METADATA_BYTES)
-        if not event.metadata.lstrip().startswith("{"):
-            yield FieldError(f"{path}.metadata", "is not a JSON object")
+        faults = list(_list_json_faults(f"{path}.metadata", event.metadata, MAX_METADATA_BYTES))
+        if not faults and not event.metadata.lstrip().startswith("{"):
+            faults.append(FieldError(f"{path}.metadata", "is not a JSON object"))
+        yield from faults
 
 
-def _list_name_faults(path: str, name: str, most: int) -> Iterator[FieldError]:
+def list_name_faults(path: str, name: str, most: int) -> Iterator[FieldError]:
+    """Yield what keeps `name` from being one: its length, or a character that cannot be kept."""
     if not 1 <= len(name) <= most:
         yield FieldError(path, f"does not have 1 to {most} characters")
     if "\0" in name:
@@ -121,9 +123,17 @@ def _list_version_faults(version: ExpectedVersion) -> Iterator[FieldError]:
 def _list_json_faults(path: str, text: str, most_bytes: int) -> Iterator[FieldError]:
     if _is_broken(text):
         yield FieldError(path, "holds half of a surrogate pair")
-    elif len(text.encode()) > most_bytes:
+        return
+    if len(text.encode()) > most_bytes:
         yield FieldError(path, f"is larger than {most_bytes:,} bytes")
-    elif _NUL.search(text) is not None and _holds_nul(text):
+        return
+    try:
+        document: Any = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as e:
+        # Also what PostgreSQL would keep and nobody could read: a number like 1e5000, for instance.
+        yield FieldError(path, f"is not JSON that can be read again: {e}")
+        return
+    if _NUL.search(text) is not None and _NUL.search(_encode(document).decode()) is not None:
         yield FieldError(path, "holds the character NUL")
 
 
@@ -131,12 +141,14 @@ def _is_broken(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _holds_nul(text: str) -> bool:
-    try:
-        document: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return False  # Not JSON: the database says so.
-    return b"\\u0000" in _encode(document).replace(b"\\\\", b"")
+def check_version(version: ExpectedVersion) -> None:
+    """Let an expectation pass that some stream could meet.
+
+    :raises AppendInvalid: if none could
+    """
+    errors = tuple(_list_version_faults(version))
+    if errors:
+        raise AppendInvalid("no stream can be at this version", errors)
 
 
 def check_link(
@@ -147,7 +159,7 @@ def check_link(
     :raises AppendInvalid: with everything that is wrong
     """
     errors = [
-        *_list_name_faults("stream_id", stream_id, MAX_STREAM_ID),
+        *list_name_faults("stream_id", stream_id, MAX_STREAM_ID),
         *_list_stream_faults(stream_id),
         *_list_version_faults(expected_version),
     ]
@@ -165,11 +177,13 @@ def check_snapshot(snapshot: Snapshot) -> None:
     :raises AppendInvalid: with everything that is wrong
     """
     errors = [
-        *_list_name_faults("source_id", snapshot.source_id, MAX_STREAM_ID),
-        *_list_name_faults("source_type", snapshot.source_type, MAX_EVENT_TYPE),
+        *list_name_faults("source_id", snapshot.source_id, MAX_STREAM_ID),
+        *list_name_faults("source_type", snapshot.source_type, MAX_EVENT_TYPE),
     ]
     if not 1 <= snapshot.source_version <= LAST_VERSION:
         errors.append(FieldError("source_version", f"is not from 1 to {LAST_VERSION}"))
+    for path, value in (("data", snapshot.data), ("metadata", snapshot.metadata)):
+        errors.extend(_list_json_faults(path, _to_json(value, path), MAX_DATA_BYTES))
     if errors:
         raise AppendInvalid("the snapshot cannot be kept", errors)
 
@@ -179,10 +193,20 @@ def check_stream_id(stream_id: str) -> StreamId:
 
     :raises ReadInvalid: if none can
     """
-    errors = tuple(_list_name_faults("stream_id", stream_id, MAX_STREAM_ID))
+    errors = tuple(list_name_faults("stream_id", stream_id, MAX_STREAM_ID))
     if errors:
         raise ReadInvalid("no stream can have this name", errors)
     return StreamId(stream_id)
+
+
+def check_search(text: str | None) -> None:
+    """Let a text pass that names of streams may hold.
+
+    :raises ReadInvalid: if none can
+    """
+    errors = tuple(list_name_faults("search", text, MAX_STREAM_ID)) if text else ()
+    if errors:
+        raise ReadInvalid("no name can hold this", errors)
 
 
 def check_page(*, start: int, max_count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from emberkeep.base.db import Connection
 from emberkeep.base.errors import EmberkeepError
@@ -61,14 +62,20 @@ async def append_batch(
     :raises AppendInvalid: when the database cannot keep a value; nothing was appended by the
         statement that held it
     """
-    answers: list[Appended | EmberkeepError | None] = [_find_fault(append) for append in appends]
-    sound = [n for n, answer in enumerate(answers) if answer is None]
-    for numbers in _split(sound, appends):
-        group = [appends[n] for n in numbers]
-        answered = await store.append_batch(conn, appends=group, now=now, schema=schema)
-        for n, answer in zip(numbers, answered, strict=True):
-            answers[n] = answer
-    return [answer for answer in answers if answer is not None]
+    faults = [_find_fault(append) for append in appends]
+    sound = [append for append, fault in zip(appends, faults, strict=True) if fault is None]
+    answers = iter(await append_sound(conn, appends=sound, now=now, schema=schema))
+    return [next(answers) if fault is None else fault for fault in faults]
+
+
+async def append_sound(
+    conn: Connection, *, appends: Sequence[Append], now: datetime.datetime, schema: str
+) -> list[Appended | EmberkeepError]:
+    """Do what `append_batch` does, for appends that were checked already."""
+    answers: list[Appended | EmberkeepError] = []
+    for group in _split(appends):
+        answers += await store.append_batch(conn, appends=group, now=now, schema=schema)
+    return answers
 
 
 def _find_fault(append: Append) -> EmberkeepError | None:
@@ -79,17 +86,23 @@ def _find_fault(append: Append) -> EmberkeepError | None:
     return None
 
 
-def _split(numbers: Sequence[int], appends: Sequence[Append]) -> list[list[int]]:
-    """Return the numbers in groups, none of which has too many events unless it is one append."""
-    groups: list[list[int]] = []
+def _split(appends: Sequence[Append]) -> list[list[Append]]:
+    """Return the appends in groups, none of which has too many events unless it is one append.
+
+    An id that a group has already begins the next, which finds it in the store.
+    """
+    groups: list[list[Append]] = []
     room = 0
-    for n in numbers:
-        size = len(appends[n].events)
-        if size > room:
+    uuids: set[UUID] = set()
+    for append in appends:
+        own = {event.event_uuid for event in append.events if event.event_uuid is not None}
+        if len(append.events) > room or not uuids.isdisjoint(own):
             groups.append([])
             room = _MAX_EVENTS_AT_ONCE
-        groups[-1].append(n)
-        room -= size
+            uuids = set()
+        groups[-1].append(append)
+        room -= len(append.events)
+        uuids |= own
     return groups
 
 

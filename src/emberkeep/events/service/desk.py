@@ -22,7 +22,7 @@ from emberkeep.events.model import (
     StreamId,
 )
 from emberkeep.events.rules import append as rules
-from emberkeep.events.service.appends import append_batch
+from emberkeep.events.service.appends import append_sound
 
 _MAX_APPENDS: Final = 512
 
@@ -84,7 +84,7 @@ class AppendDesk:
         self, conn: Connection, requests: Sequence[_Request]
     ) -> Sequence[Appended | EmberkeepError]:
         with db.committing():
-            return await append_batch(
+            return await append_sound(
                 conn,
                 appends=[request.append for request in requests],
                 now=requests[-1].now,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -14,15 +15,20 @@ from emberkeep.base.page import Page
 from emberkeep.events import store
 from emberkeep.events.model import (
     DEFAULT_SCHEMA,
+    LAST_VERSION,
     ErasureForbidden,
     Expected,
     ExpectedVersion,
+    ReadInvalid,
     StreamId,
     StreamInfo,
     StreamSort,
     StreamUnknown,
 )
 from emberkeep.events.rules import append as rules
+
+_Version = Annotated[int, msgspec.Meta(ge=0, le=LAST_VERSION)]
+_Instant = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 
 
 class _StreamCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -58,7 +64,9 @@ async def paginate_streams(
 
     :param after: the cursor of the page before
     :raises CursorInvalid: when it is none of a list in this order
+    :raises ReadInvalid: when no name can hold `search`
     """
+    rules.check_search(search)
     cursor = page.decode_cursor(after, _StreamCursor)
     if cursor is not None:
         _check_cursor(cursor, sort_by)
@@ -95,14 +103,15 @@ def _read_sort_value(info: StreamInfo, sort_by: StreamSort) -> str:
 def _check_cursor(cursor: _StreamCursor, sort_by: StreamSort) -> None:
     """Refuse the cursor of a list in another order, whose value the database could not read."""
     try:
+        rules.check_stream_id(cursor.stream_id)
         match sort_by:
             case StreamSort.STREAM_ID:
                 rules.check_stream_id(cursor.value)
             case StreamSort.STREAM_VERSION:
-                int(cursor.value)
+                msgspec.convert(cursor.value, _Version, strict=False)
             case StreamSort.CREATED_AT | StreamSort.UPDATED_AT:
-                datetime.datetime.fromisoformat(cursor.value)
-    except ValueError as e:
+                msgspec.convert(cursor.value, _Instant)
+    except (ReadInvalid, msgspec.ValidationError) as e:
         message = "is a cursor of a list in another order"
         raise page.CursorInvalid("the page cannot be found", (FieldError("after", message),)) from e
 
@@ -149,8 +158,10 @@ async def delete_stream(
     :raises StreamUnknown: when there is no such stream
     :raises StreamDeleted: when it was deleted before
     :raises WrongExpectedVersion: when the stream is not at `expected_version`
+    :raises AppendInvalid: when no stream can be there
     """
     rules.check_stream_id(stream_id)
+    rules.check_version(expected_version)
     return await store.delete_stream(
         conn,
         stream_id=stream_id,
@@ -182,6 +193,7 @@ async def erase_stream(
     if not is_allowed:
         raise ErasureForbidden("erasing events is for good: EMBERKEEP_ALLOW_ERASURE=yes allows it")
     rules.check_stream_id(stream_id)
+    rules.check_version(expected_version)
     return await store.erase_stream(
         conn,
         stream_id=stream_id,

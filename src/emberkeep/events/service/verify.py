@@ -14,11 +14,12 @@ async def verify_events(conn: Connection, *, schema: str = DEFAULT_SCHEMA) -> li
 
     :param conn: in autocommit mode
     """
+    checks = (
+        (store.check_streams, "streams have no gaps"),
+        (store.check_links, "links lead to events"),
+        (store.check_positions, "positions have one order"),
+        (store.check_subscriptions, "checkpoints lie within the store"),
+        (store.check_parked, "parked events can be replayed"),
+    )
     async with db.snapshot(conn):
-        return [
-            await store.check_streams(conn, name="events: streams have no gaps", schema=schema),
-            await store.check_links(conn, name="events: links lead to events", schema=schema),
-            await store.check_positions(
-                conn, name="events: positions have one order", schema=schema
-            ),
-        ]
+        return [await check(conn, name=f"events: {name}", schema=schema) for check, name in checks]

@@ -1,48 +1,127 @@
 """Rows in, events out: one function per statement in queries.sql."""
 
-from emberkeep.events.store.appends import append_batch, append_to_streams
+from emberkeep.events.store.appends import (
+    append_batch,
+    append_to_streams,
+)
+from emberkeep.events.store.checks import (
+    check_links,
+    check_parked,
+    check_positions,
+    check_streams,
+    check_subscriptions,
+)
+from emberkeep.events.store.projections import (
+    begin_rebuild,
+    count_event_types,
+    create_projection,
+    delete_event_type_counts,
+    hold_projection,
+    list_event_type_counts,
+    switch_projection,
+)
 from emberkeep.events.store.reads import (
+    list_streams_between,
     read_all_backward,
     read_all_forward,
     read_horizon,
     read_stream_backward,
     read_stream_forward,
     scan_events,
+    scan_stream,
     stream_causes,
 )
-from emberkeep.events.store.refusals import refusals
-from emberkeep.events.store.snapshots import delete_snapshot, read_snapshot, record_snapshot
+from emberkeep.events.store.refusals import (
+    refusals,
+)
+from emberkeep.events.store.sizes import (
+    measure_store,
+)
+from emberkeep.events.store.snapshots import (
+    delete_snapshot,
+    read_snapshot,
+    record_snapshot,
+)
 from emberkeep.events.store.streams import (
-    check_links,
-    check_positions,
-    check_streams,
     delete_stream,
     erase_stream,
     link_to_stream,
     paginate_streams,
     read_stream_info,
 )
+from emberkeep.events.store.subscriptions import (
+    acknowledge_events,
+    create_subscription,
+    delete_subscription,
+    join_subscription,
+    lease_partitions,
+    leave_subscription,
+    list_consumers,
+    list_parked,
+    list_subscriptions,
+    park_event,
+    read_replays,
+    release_partition,
+    renew_leases,
+    replay_parked,
+    reset_subscription,
+    resume_subscription,
+    settle_replay,
+    skip_parked,
+    stop_partition,
+)
 
 __all__ = [
+    "acknowledge_events",
     "append_batch",
     "append_to_streams",
+    "begin_rebuild",
     "check_links",
+    "check_parked",
     "check_positions",
     "check_streams",
+    "check_subscriptions",
+    "count_event_types",
+    "create_projection",
+    "create_subscription",
+    "delete_event_type_counts",
     "delete_snapshot",
     "delete_stream",
+    "delete_subscription",
     "erase_stream",
+    "hold_projection",
+    "join_subscription",
+    "lease_partitions",
+    "leave_subscription",
     "link_to_stream",
+    "list_consumers",
+    "list_event_type_counts",
+    "list_parked",
+    "list_streams_between",
+    "list_subscriptions",
+    "measure_store",
     "paginate_streams",
+    "park_event",
     "read_all_backward",
     "read_all_forward",
     "read_horizon",
+    "read_replays",
     "read_snapshot",
     "read_stream_backward",
     "read_stream_forward",
     "read_stream_info",
     "record_snapshot",
     "refusals",
+    "release_partition",
+    "renew_leases",
+    "replay_parked",
+    "reset_subscription",
+    "resume_subscription",
     "scan_events",
+    "scan_stream",
+    "settle_replay",
+    "skip_parked",
+    "stop_partition",
     "stream_causes",
+    "switch_projection",
 ]

@@ -54,8 +54,6 @@ async def append_batch(
         "stream_ids": sql.text_array(a.stream_id for a in appends),
         "expected_versions": sql.array(to_code(a.expected_version) for a in appends),
         "event_counts": sql.array(len(a.events) for a in appends),
-        "event_appends": sql.array(n for n, a in enumerate(appends, 1) for _ in a.events),
-        "event_steps": sql.array(s for a in appends for s in range(1, len(a.events) + 1)),
         "event_uuids": sql.array(e.event_uuid for e in events),
         "event_types": sql.text_array(e.event_type for e in events),
         "event_versions": sql.array(e.event_version for e in events),

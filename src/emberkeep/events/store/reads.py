@@ -83,6 +83,28 @@ async def scan_events(
     )
 
 
+async def scan_stream(
+    conn: Connection,
+    *,
+    stream_id: StreamId,
+    after_version: int,
+    event_types: Sequence[str] | None,
+    max_count: int,
+    schema: str,
+) -> list[RecordedEvent]:
+    """Return events of a stream after a version; none where the stream is not there yet."""
+    return await _read(
+        conn,
+        for_schema(schema)["scan_stream"],
+        {
+            "stream_id": stream_id,
+            "after_version": after_version,
+            "event_types": None if event_types is None else list(event_types),
+            "max_count": max_count,
+        },
+    )
+
+
 async def _read(
     conn: Connection, statement: LiteralString, parameters: dict[str, Any]
 ) -> list[RecordedEvent]:
@@ -99,6 +121,21 @@ async def read_horizon(conn: Connection, *, schema: str) -> Horizon:
         row = await (await conn.execute(for_schema(schema)["read_horizon"])).fetchone()
     assert row is not None
     return Horizon(*row)
+
+
+async def list_streams_between(
+    conn: Connection, *, after_event_id: int, through_event_id: int, max_rows: int, schema: str
+) -> list[StreamId]:
+    """Return the streams that were written to between two positions, at most so many."""
+    cursor = await conn.execute(
+        for_schema(schema)["list_streams_between"],
+        {
+            "after_event_id": after_event_id,
+            "through_event_id": through_event_id,
+            "max_rows": max_rows,
+        },
+    )
+    return [stream_id for (stream_id,) in await cursor.fetchall()]
 
 
 async def stream_causes(

@@ -16,18 +16,23 @@ from emberkeep.events.model import (
     DuplicateEventUuid,
     DuplicateLink,
     EventUnknown,
+    Expected,
     OrderUnknown,
     StreamDeleted,
     StreamUnknown,
+    SubscriptionUnknown,
     WrongExpectedVersion,
 )
 
+# What the functions of the database call it.
+_STREAM_EXISTS: Final = -1
 # What a cast of a text to jsonb may raise.
 _VALUE_ERRORS: Final = (
     pg_errors.InvalidTextRepresentation,
     pg_errors.UntranslatableCharacter,
     pg_errors.NumericValueOutOfRange,
     pg_errors.ProgramLimitExceeded,
+    pg_errors.StatementTooComplex,
 )
 
 
@@ -47,6 +52,8 @@ def _explain(error: psycopg.Error) -> EmberkeepError | None:
     match error.diag.constraint_name:
         case "event_streams_expected_version":
             facts = _read_detail(error)
+            if facts["expected"] == _STREAM_EXISTS:
+                facts["expected"] = Expected.STREAM_EXISTS.value
             return WrongExpectedVersion(
                 f"the stream is at version {facts['actual']}, not where it was expected", **facts
             )
@@ -61,6 +68,8 @@ def _explain(error: psycopg.Error) -> EmberkeepError | None:
         case "event_links_event":
             facts = _read_detail(error)
             return EventUnknown(f"there is no event {facts['event_id']}", **facts)
+        case "fk_subscription_consumers_subscription":
+            return SubscriptionUnknown("there is no subscription of this name")
         case "event_streams_name" | "events_append_form":
             return AppendInvalid(str(error.diag.message_primary))
         case "events_order_standby" | "events_order_isolation":

@@ -13,4 +13,4 @@ from emberkeep.events.model import DEFAULT_SCHEMA
 @functools.cache
 def for_schema(schema: str) -> Mapping[str, LiteralString]:
     """Return the statements by name. `schema` is plain: `check_schema` has seen it."""
-    return sql.load("emberkeep.events", schema=(DEFAULT_SCHEMA, schema))
+    return sql.load("emberkeep.events", schema=(DEFAULT_SCHEMA, f'"{schema}"'))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from psycopg.rows import kwargs_row
 
 from emberkeep.base import sql
-from emberkeep.base.check import Check
 from emberkeep.base.db import Connection
 from emberkeep.events.model import ExpectedVersion, StreamId, StreamInfo, StreamSort
 from emberkeep.events.store.appends import to_code
@@ -125,26 +124,3 @@ async def _change(conn: Connection, name: str, schema: str, parameters: dict[str
         row = await (await conn.execute(for_schema(schema)[name], parameters)).fetchone()
     assert row is not None
     return int(row[0])
-
-
-async def check_streams(conn: Connection, *, name: str, schema: str) -> Check:
-    """Return whether every stream counts its events without a gap."""
-    return await _check(conn, "check_streams", name, schema)
-
-
-async def check_links(conn: Connection, *, name: str, schema: str) -> Check:
-    """Return whether every link leads to an event."""
-    return await _check(conn, "check_links", name, schema)
-
-
-async def check_positions(conn: Connection, *, name: str, schema: str) -> Check:
-    """Return whether positions are handed out one by one, and none before it is drawn."""
-    return await _check(conn, "check_positions", name, schema)
-
-
-async def _check(conn: Connection, statement: str, name: str, schema: str) -> Check:
-    row = await (await conn.execute(for_schema(schema)[statement])).fetchone()
-    assert row is not None
-    checked, violations, first, last = row
-    examples = tuple(sorted({example for example in (first, last) if example is not None}))
-    return Check(name=name, checked=checked, violations=violations, examples=examples)

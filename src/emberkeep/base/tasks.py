@@ -1,0 +1,36 @@
+"""Tasks that live and die together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation that was asked of the current task and got lost on the way.
+
+    Before Python 3.12 `asyncio.wait_for`, on which the driver waits, forgets a cancellation that
+    comes in the same moment as what it waits for. Source: cpython issue 81839.
+
+    :raises asyncio.CancelledError: if the task was to end
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all of `works` until one ends, then cancel and await the others.
+
+    :raises Exception: what the one that ended first raised
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -1,0 +1,114 @@
+"""Where to begin, and what follows a position, whatever is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, assert_never
+
+from emberkeep.base import clock
+from emberkeep.base.db import Connection
+from emberkeep.events import store
+from emberkeep.events.model import (
+    AllStreams,
+    Category,
+    OneStream,
+    RecordedEvent,
+    Source,
+    StartFrom,
+    SubscriptionPlan,
+)
+from emberkeep.events.rules import subscription as rules
+
+# Where only some events are wanted, one statement looks at no more positions than these.
+_WINDOW: Final = 20_000
+
+
+class Scan(NamedTuple):
+    """Events in order, the number to go on after, and whether that is the present end."""
+
+    events: list[RecordedEvent]
+    position: int
+    is_end: bool
+
+
+async def scan_source(
+    conn: Connection,
+    *,
+    source: Source,
+    after: int,
+    horizon: int,
+    event_types: Sequence[str] | None,
+    max_count: int,
+    schema: str,
+) -> Scan:
+    """Return events after a number, at most so many.
+
+    :param horizon: read before this call, in an earlier statement
+    :raises StreamDeleted: when the one stream that is followed was deleted
+    """
+    match source:
+        case OneStream(stream_id):
+            events = await store.scan_stream(
+                conn,
+                stream_id=stream_id,
+                after_version=after,
+                event_types=event_types,
+                max_count=max_count,
+                schema=schema,
+            )
+            position = events[-1].number if events else after
+            return Scan(events, position, len(events) < max_count)
+        case AllStreams() | Category():
+            category = source.name if isinstance(source, Category) else None
+        case _:
+            assert_never(source)
+    is_filtered = category is not None or event_types is not None
+    through = min(horizon, after + _WINDOW) if is_filtered else horizon
+    if through <= after:
+        return Scan([], after, is_end=True)
+    events = await store.scan_events(
+        conn,
+        after_event_id=after,
+        through_event_id=through,
+        category=category,
+        event_types=event_types,
+        max_count=max_count,
+        schema=schema,
+    )
+    if len(events) == max_count:
+        return Scan(events, events[-1].number, is_end=False)
+    return Scan(events, through, through == horizon)
+
+
+async def find_current(conn: Connection, *, source: Source, schema: str) -> tuple[int, int]:
+    """Return (event id, stream version) of the present end of what is followed."""
+    horizon = await store.read_horizon(conn, schema=schema)
+    if not isinstance(source, OneStream):
+        return horizon.event_id, 0
+    info = await store.read_stream_info(conn, stream_id=source.stream_id, schema=schema)
+    return horizon.event_id, 0 if info is None else info.stream_version
+
+
+async def ensure_subscription(conn: Connection, *, plan: SubscriptionPlan, schema: str) -> int:
+    """Begin the subscription unless it is there; return into how many partitions it falls."""
+    event_id, stream_version = await _find_start(conn, plan=plan, schema=schema)
+    return await store.create_subscription(
+        conn,
+        subscription_id=plan.subscription_id,
+        stream_id=rules.name_source(plan.source),
+        start_event_id=event_id,
+        start_stream_version=stream_version,
+        concurrency_limit=plan.concurrency_limit,
+        now=clock.read_now(),
+        schema=schema,
+    )
+
+
+async def _find_start(conn: Connection, *, plan: SubscriptionPlan, schema: str) -> tuple[int, int]:
+    match plan.start_from:
+        case StartFrom.ORIGIN:
+            return 0, 0
+        case StartFrom.CURRENT:
+            return await find_current(conn, source=plan.source, schema=schema)
+        case number:
+            return (0, number) if isinstance(plan.source, OneStream) else (number, 0)
