@@ -10,7 +10,7 @@ UV_VERSION := 0.13.8
 SOURCES := src tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench faults soak format reference lock clean
+.PHONY: help run test check bench peers faults soak format reference lock clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,8 +32,12 @@ check: .venv/.dev ## Run what CI runs: format, lint, types, layers, SQL, spellin
 	$(BIN)/deptry src
 	$(BIN)/pytest $(ARGS)
 
-bench: .venv/.dev ## Measure claims per second next to the same rows written in bulk.
+bench: .venv/.dev ## Measure claims and events a second next to plain SQL (ARGS: claims, events).
 	$(BIN)/python -m benchmarks $(ARGS)
+
+peers: .venv/.dev ## Install the event stores that `make bench ARGS=events` then compares ours with.
+	$(BIN)/uv export --quiet --frozen --no-emit-project --only-group peers --output-file .venv/peers.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/peers.txt
 
 faults: .venv/.dev ## Kill servers, cut connections and lose replies; `verify` must stay clean.
 	$(BIN)/pytest tests/faults $(ARGS)
@@ -71,6 +75,6 @@ clean: ## Remove what the other targets made, but no data.
 	@touch $@
 
 .venv/.dev: .venv/.runtime
-	$(BIN)/uv export --quiet --frozen --no-emit-project --all-groups --output-file .venv/dev.txt
+	$(BIN)/uv export --quiet --frozen --no-emit-project --all-groups --no-group peers --output-file .venv/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r .venv/dev.txt
 	@touch $@
