@@ -31,6 +31,7 @@ from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import EmberkeepError, Invalid, Unavailable
 from emberkeep.base.identity import Principal, Role
 from emberkeep.base.place import Place, open_place
+from emberkeep.events.commands import app as events_app
 from emberkeep.migrate.commands import app as migrate_app
 from emberkeep.web import server
 from emberkeep.web.auth import Keys, make_token
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 # Each slice brings its own group; what concerns the whole service is a command below.
 app.add_typer(migrate_app)
+app.add_typer(events_app)
 app.add_typer(xp_app)
 
 _REFUSED: Final = 1

@@ -21,7 +21,10 @@ from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import Invalid, Unavailable
 from emberkeep.base.place import Place, open_place
 from emberkeep.base.postgres.home import open_home
+from emberkeep.events.routes import ROUTES as EVENT_ROUTES
 from emberkeep.events.service import verify_events
+from emberkeep.events.service.services import EventServices
+from emberkeep.events.service.services import make_services as make_event_services
 from emberkeep.migrate import service as migrations
 from emberkeep.migrate.model import DEFAULT_SETS
 from emberkeep.web import idempotency
@@ -44,6 +47,8 @@ _KEY_FILE: Final = "secret_key"
 _KEY_BYTES: Final = 48
 # Whether the schema is current changes only when somebody migrates: not asked at every probe.
 _SCHEMA_CHECK_S: Final = 5.0
+# The connection of a process on which it hears that events were appended.
+_WATCHERS: Final = 1
 
 
 class SecretKeyMissing(Invalid):
@@ -79,6 +84,7 @@ class System:
     place: Place
     keys: Keys
     database: Database
+    events: EventServices
     desk: ClaimDesk
     app: Front
 
@@ -108,6 +114,7 @@ async def open_system(
         )
         async with database.connection() as conn:
             await idempotency.sweep_keys(conn, now=clock.read_now())
+        events = await _open_events(stack, settings, database)
         xp = await _open_xp(stack, settings, database)
         app = make_app(
             Services(
@@ -115,15 +122,30 @@ async def open_system(
                 database=database,
                 check_ready=_make_ready_check(database, place),
                 # Each slice brings its routes; what their handlers ask for by name is `provided`.
-                routes=XP_ROUTES,
+                routes=(*EVENT_ROUTES, *XP_ROUTES),
                 hot_routes=make_xp_hot_routes(xp),
-                provided={"xp": xp},
+                provided={"events": events, "xp": xp},
                 requests_per_minute=settings.requests_per_minute,
             )
         )
         yield System(
-            settings=settings, place=place, keys=keys, database=database, desk=xp.desk, app=app
+            settings=settings,
+            place=place,
+            keys=keys,
+            database=database,
+            events=events,
+            desk=xp.desk,
+            app=app,
         )
+
+
+async def _open_events(
+    stack: contextlib.AsyncExitStack, settings: Settings, database: Database
+) -> EventServices:
+    events = make_event_services(database, settings)
+    await events.start()
+    stack.push_async_callback(events.stop)
+    return events
 
 
 async def _open_xp(
@@ -145,7 +167,10 @@ async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
             conn,
             schemas=[migration_set.schema for migration_set in DEFAULT_SETS],
             zones=sorted({"UTC", settings.server_time_zone, *await list_zones_in_use(conn)}),
-            needed_connections=settings.pool_connections + settings.writer_connections,
+            needed_connections=settings.pool_connections
+            + settings.writer_connections
+            + settings.event_writer_connections
+            + _WATCHERS,
             data_dir=place.data_dir,
             now=clock.read_now(),
         )
@@ -233,29 +258,42 @@ async def _check_schema(place: Place) -> None:
         raise SchemaBehind("the schema is not the one that this version needs")
 
 
-def make_process_app() -> Callable[..., Awaitable[None]]:
-    """Return the application of one of several processes; uvicorn calls it by name in each.
+class ProcessApp:
+    """The application of one of several processes.
 
     The system is opened when the server starts the application, and closed when it stops it.
     """
-    settings = load_settings(os.environ)
-    log.configure(log_format=settings.log_format, log_level=settings.log_level)
-    stack = contextlib.AsyncExitStack()
-    front: Front | None = None
 
-    async def run(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal front
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._front: Front | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, or start and stop."""
         if scope["type"] != "lifespan":
-            assert front is not None
-            await front(scope, receive, send)
+            assert self._front is not None
+            await self._front(scope, receive, send)
             return
         await receive()
         # The parent has migrated already.
-        system = await stack.enter_async_context(open_system(settings, may_migrate=False))
-        front = system.app
+        system = await self._stack.enter_async_context(
+            open_system(self._settings, may_migrate=False)
+        )
+        self._front = system.app
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await stack.aclose()
+        await self._stack.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    return run
+    def begin_stop(self) -> None:
+        """End the answers that would go on for ever."""
+        assert self._front is not None
+        self._front.begin_stop()
+
+
+def make_process_app() -> ProcessApp:
+    """Return the application of one of several processes; uvicorn calls it by name in each."""
+    settings = load_settings(os.environ)
+    log.configure(log_format=settings.log_format, log_level=settings.log_level)
+    return ProcessApp(settings)

@@ -147,6 +147,9 @@ class Settings:
     writer_connections: int = _setting(
         2, _parse_whole(1, 32), "The connections that pay claims; two saturate two cores."
     )
+    event_writer_connections: int = _setting(
+        2, _parse_whole(1, 32), "The connections that append events for callers of the event store."
+    )
     pool_connections: int = _setting(
         4, _parse_whole(1, 256), "The connections for everything else, per process."
     )
@@ -159,10 +162,15 @@ class Settings:
     requests_per_minute: int = _setting(
         600, _parse_whole(0, 10**9), "The requests a minute of one player; 0: no limit."
     )
+    allow_erasure: bool = _setting(
+        default=False,
+        parse=_parse_bool,
+        explains="Allows an admin to erase the events of a stream for good.",
+    )
     allow_destructive: bool = _setting(
         default=False,
         parse=_parse_bool,
-        explains="Allows `migrate reset` and `drop`; for development only.",
+        explains="Allows `migrate reset` and `drop`, and those of `events`; for development only.",
     )
 
 

@@ -35,6 +35,8 @@ class Permission(enum.StrEnum):
     WRITE_SEASONS = "seasons:write"
     READ_EVENTS = "events:read"
     APPEND_EVENTS = "events:append"
+    DELETE_STREAMS = "streams:delete"
+    ERASE_STREAMS = "streams:erase"
 
 
 # A player acts on itself only: `acting_player` holds that, not this table.
@@ -72,6 +74,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.WRITE_POLICIES,
             Permission.WRITE_SEASONS,
             Permission.READ_EVENTS,
+            Permission.DELETE_STREAMS,
         }
     ),
     Role.ADMIN: frozenset(Permission),

@@ -30,6 +30,8 @@ from emberkeep.web.limits import RateLimit
 from emberkeep.web.metrics import Metrics
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Under these names a handler asks for the transaction that keeps its answer.
+_TRANSACTIONS: Final = frozenset({"conn", "keyed_conn"})
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -121,7 +123,11 @@ def _find_decoder(handler: BaseRouteHandler) -> msgspec.json.Decoder[Any]:
 
 
 def _provide(services: Services) -> dict[str, Provide]:
-    """Return what a handler may ask for by name: `conn`, `principal`, `now`, and `provided`."""
+    """Return what a handler may ask for by name, beside what is `provided`.
+
+    `keyed_conn` is for one that needs the transaction `conn` only to keep its answer: None unless
+    the request brings an `Idempotency-Key`.
+    """
 
     async def provide_conn(request: Request[Any, Any, Any]) -> Connection:
         exchange = find_exchange(request.scope)
@@ -131,6 +137,13 @@ def _provide(services: Services) -> dict[str, Provide]:
             await _take_key(conn, request, exchange, exchange.idempotency_key)
         return conn
 
+    async def provide_keyed_conn(request: Request[Any, Any, Any]) -> Connection | None:
+        is_keyed = find_exchange(request.scope).idempotency_key is not None
+        return await provide_conn(request) if is_keyed else None
+
+    def provide_request_id(request: Request[Any, Any, Any]) -> str:
+        return find_exchange(request.scope).request_id
+
     def provide_principal(request: Request[Any, Any, Any]) -> Principal:
         return require_principal(find_exchange(request.scope))
 
@@ -139,6 +152,8 @@ def _provide(services: Services) -> dict[str, Provide]:
 
     return {
         "conn": Provide(provide_conn),
+        "keyed_conn": Provide(provide_keyed_conn),
+        "request_id": Provide(provide_request_id, sync_to_thread=False),
         "principal": Provide(provide_principal, sync_to_thread=False),
         "now": Provide(provide_now, sync_to_thread=False),
         **{name: _provide_value(value) for name, value in services.provided.items()},
@@ -224,5 +239,7 @@ def _list_handlers(app: Litestar) -> list[tuple[str, HTTPRouteHandler]]:
 def _check_handler(path: str, handler: HTTPRouteHandler) -> None:
     if not isinstance(handler.opt.get("permission"), Permission):
         raise RouteUnsafe(f"{path} declares no permission: opt={{'permission': Permission.…}}")
-    if handler.opt.get("idempotent") and "conn" not in handler.parsed_fn_signature.parameters:
+    if handler.opt.get("idempotent") and not _TRANSACTIONS.intersection(
+        handler.parsed_fn_signature.parameters
+    ):
         raise RouteUnsafe(f"{path} is idempotent, but does not work in the transaction `conn`")

@@ -6,6 +6,7 @@ leaves before the request's transaction has ended.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import secrets
 import time
@@ -38,6 +39,8 @@ SECURITY_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
+_ENDED: Final = asyncio.Event()
+_ENDED.set()
 _ERROR_FROM: Final = 400
 _CLIENT_GONE: Final = 499
 
@@ -61,6 +64,11 @@ class Front:
         self._metrics = metrics
         self._read_now = read_now
         self._max_body_bytes = max_body_bytes
+        self._stopping = asyncio.Event()
+
+    def begin_stop(self) -> None:
+        """End the answers that would go on for ever; all others are given to their end."""
+        self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; anything but HTTP goes on to the router as it is."""
@@ -129,7 +137,10 @@ class Front:
             exchange.body = await read_body(scope, receive, max_bytes=self._max_body_bytes)
             if not exchange.body and (method, scope["path"].rstrip("/")) in self._hot:
                 exchange.body = _NO_BODY
-            await self._router(routed, _replay(exchange.body, receive), outbox.send)
+            # The headers are all that a HEAD wants: an answer without an end has none left to give.
+            ending = _ENDED if scope["method"] == "HEAD" else self._stopping
+            inbox = _Inbox(exchange.body, receive, ending)
+            await self._router(routed, inbox.receive, outbox.send)
             await outbox.finish()
         except Disconnected:
             raise
@@ -173,13 +184,14 @@ class _HotLane:
 class _Outbox:
     """Holds an answer back until the transaction it speaks of has ended.
 
-    A request that opened none, a stream for instance, is sent as it comes.
+    A request that opened none, a tail for instance, is sent as it comes.
     """
 
     def __init__(self, exchange: Exchange, send: Send) -> None:
         self._exchange = exchange
         self._send = send
         self._has_begun = False
+        self._has_ended = False
         self._headers: Headers = []
         self._body = bytearray()
 
@@ -193,12 +205,15 @@ class _Outbox:
                 self._body += message["body"]
                 return
             await self._begin()
+            self._has_ended = not message.get("more_body", False)
             await self._send(message)
 
     async def finish(self) -> None:
         """End the transaction as the answer's status says, then let the answer go."""
         work = self._exchange.work
         if work is None:
+            if self._has_begun and not self._has_ended:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         body = bytes(self._body)
         if self._exchange.status >= _ERROR_FROM:
@@ -231,6 +246,31 @@ class _Outbox:
         if not self._has_begun:
             self._has_begun = True
             await _send_start(self._exchange, self._exchange.status, self._headers, self._send)
+
+
+class _Inbox:
+    """Gives the body that was read; then says when the client has gone, or the answer must end.
+
+    Only an answer without an end asks for the latter.
+    """
+
+    def __init__(self, body: bytes, receive: Receive, ending: asyncio.Event) -> None:
+        self._messages: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+        self._receive = receive
+        self._ending = ending
+
+    async def receive(self) -> Any:
+        """Return the next message."""
+        if self._messages:
+            return self._messages.pop()
+        gone = asyncio.ensure_future(self._receive())
+        ending = asyncio.ensure_future(self._ending.wait())
+        try:
+            await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return {"type": "http.disconnect"} if ending.done() else gone.result()
+        finally:
+            gone.cancel()
+            ending.cancel()
 
 
 def explain(error: Exception, exchange: Exchange) -> Problem:
@@ -269,16 +309,6 @@ def _is_text(encoded: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a channel that gives the body that was read, then whatever comes."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_again() -> Any:
-        return messages.pop() if messages else await receive()
-
-    return receive_again
 
 
 async def _send_problem(exchange: Exchange, problem: Problem, send: Send) -> None:

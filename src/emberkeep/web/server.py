@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from emberkeep.base.errors import Conflict
@@ -18,6 +19,18 @@ from emberkeep.base.errors import Conflict
 _BACKLOG: Final = 2048
 _GRACE_S: Final = 15
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Application(Protocol):
+    """An ASGI application that can be told to end the answers that would go on for ever."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        ...
+
+    def begin_stop(self) -> None:
+        """End them; may be called more than once."""
+        ...
 
 
 class AddressUnusable(Conflict):
@@ -44,6 +57,17 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
+class _Connection(HttpToolsProtocol):
+    """A connection that tells the application when the server begins to stop.
+
+    Otherwise the server would wait for answers that never end, until its patience does.
+    """
+
+    def shutdown(self) -> None:
+        cast("Application", self.app).begin_stop()
+        super().shutdown()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to the address, and takes connections once it is served.
 
@@ -59,7 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from e
 
 
-async def serve(app: Any, sock: socket.socket) -> None:
+async def serve(app: Application, sock: socket.socket) -> None:
     """Serve `app` until SIGINT or SIGTERM; requests under way are answered first."""
     await _Server(_configure(app)).serve(sockets=[sock])
 
@@ -79,7 +103,7 @@ def _configure(app: Any, *, is_factory: bool = False, processes: int = 1) -> uvi
         factory=is_factory,
         workers=processes,
         loop="uvloop",
-        http="httptools",
+        http=_Connection,
         ws="none",
         lifespan="on" if is_factory else "off",
         # Our own front writes one line a request, and sets the headers.

@@ -14,7 +14,12 @@ client starts both anew. All of it lives in one directory, so two directories ne
 """
 
 from emberkeep.base.postgres.binaries import find_binaries
-from emberkeep.base.postgres.database import APP_USER, ensure_database, ensure_service_user
+from emberkeep.base.postgres.database import (
+    APP_USER,
+    create_database,
+    ensure_database,
+    ensure_service_user,
+)
 from emberkeep.base.postgres.home import default_data_dir
 from emberkeep.base.postgres.lease import is_running, run_embedded
 from emberkeep.base.postgres.model import Binaries, EmbeddedServer, PostgresUnavailable
@@ -24,6 +29,7 @@ __all__ = [
     "Binaries",
     "EmbeddedServer",
     "PostgresUnavailable",
+    "create_database",
     "default_data_dir",
     "ensure_database",
     "ensure_service_user",
