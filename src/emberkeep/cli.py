@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emberkeep import wiring
-from emberkeep.base import clock, log
+from emberkeep.base import clock, log, tasks
 from emberkeep.base.check import Check
 from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.doctor import service as doctor_service
@@ -92,7 +92,7 @@ def main() -> None:
 
 @app.command()
 def up(host: Host = None, port: Port = None, data: DataDir = None, as_json: AsJson = False) -> None:
-    """Migrate and serve in one process, on an embedded PostgreSQL unless a database is named."""
+    """Migrate, serve and work in one process, on an embedded PostgreSQL unless a database is named."""
     settings = _load_settings(host=host, port=port, data_dir=data)
     _run(_serve(settings, as_json=as_json, is_first_look=True))
 
@@ -110,6 +110,12 @@ def serve(
         _run(_serve(settings, as_json=as_json, is_first_look=False))
         return
     _serve_processes(settings, processes, as_json=as_json)
+
+
+@app.command()
+def worker(data: DataDir = None, as_json: AsJson = False) -> None:
+    """Do the work in the background: projections. Migrates first; any number may run. Ctrl-C ends it."""
+    _run(_work(_load_settings(data_dir=data), as_json=as_json))
 
 
 @app.command()
@@ -289,10 +295,22 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(settings: Settings, *, as_json: bool, is_first_look: bool) -> None:
     with server.listen(settings.host, settings.port) as sock:
-        async with wiring.open_system(settings) as system:
+        async with wiring.open_system(settings, does_work=is_first_look) as system:
             first_token = _make_first_token(system.keys) if is_first_look else None
             _greet(settings, system.place, first_token, as_json=as_json)
             await server.serve(system.app, sock)
+
+
+async def _work(settings: Settings, *, as_json: bool) -> None:
+    async with wiring.open_worker(settings) as (place, loops):
+        if as_json:
+            _print_json({"loops": loops})
+        else:
+            _out.print(f"[bold]Emberkeep {metadata.version('emberkeep')}[/bold] works: ", end="")
+            _out.print(", ".join(loops))
+            _show_embedded(place)
+            _out.print("Ctrl-C stops it.")
+        await tasks.wait_for_stop()
 
 
 def _serve_processes(settings: Settings, processes: int, *, as_json: bool) -> None:
@@ -320,13 +338,17 @@ def _greet(settings: Settings, place: Place, first_token: str | None, *, as_json
         return
     _out.print(f"[bold]Emberkeep {metadata.version('emberkeep')}[/bold] serves {url}")
     _out.print(f"  API and docs    {url}/docs")
-    if place.embedded_version is not None:
-        where = f"embedded, in {place.data_dir}"
-        _out.print(f"  database        PostgreSQL {place.embedded_version}, {where}", markup=False)
+    _show_embedded(place)
     if first_token is not None:
         _out.print(f"  operator token  {first_token}")
         _out.print("                  (holds for 24 hours; `emberkeep token` makes others)")
     _out.print("Ctrl-C stops it.")
+
+
+def _show_embedded(place: Place) -> None:
+    if place.embedded_version is not None:
+        where = f"embedded, in {place.data_dir}"
+        _out.print(f"  database        PostgreSQL {place.embedded_version}, {where}", markup=False)
 
 
 def _make_first_token(keys: Keys) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from emberkeep import worker
 from emberkeep.base import clock, log
 from emberkeep.base.check import Check
 from emberkeep.base.config import Secret, Settings, load_settings
@@ -19,10 +21,11 @@ from emberkeep.base.db import Connection, Database, connect, open_database
 from emberkeep.base.doctor import service as doctor
 from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import Invalid, Unavailable
+from emberkeep.base.figures import Figure
 from emberkeep.base.place import Place, open_place
 from emberkeep.base.postgres.home import open_home
 from emberkeep.events.routes import ROUTES as EVENT_ROUTES
-from emberkeep.events.service import verify_events
+from emberkeep.events.service import SubscriptionHub, measure_events, verify_events
 from emberkeep.events.service.services import EventServices
 from emberkeep.events.service.services import make_services as make_event_services
 from emberkeep.migrate import service as migrations
@@ -47,6 +50,8 @@ _KEY_FILE: Final = "secret_key"
 _KEY_BYTES: Final = 48
 # Whether the schema is current changes only when somebody migrates: not asked at every probe.
 _SCHEMA_CHECK_S: Final = 5.0
+# Anybody may ask for the metrics; the database is not asked each time.
+_MEASURE_S: Final = 5.0
 # The connection of a process on which it hears that events were appended.
 _WATCHERS: Final = 1
 
@@ -91,36 +96,37 @@ class System:
 
 @contextlib.asynccontextmanager
 async def open_system(
-    settings: Settings, *, may_migrate: bool = True, must_be_sound: bool = True
+    settings: Settings,
+    *,
+    may_migrate: bool = True,
+    must_be_sound: bool = True,
+    does_work: bool = False,
 ) -> AsyncGenerator[System]:
     """Bring up everything: database, schema, services, application. All of it ends with the block.
 
-    `must_be_sound=False` serves from a database that may lose what it confirmed: for tests only.
+    `does_work`: the worker's loops run in this process, too. `must_be_sound=False` serves from a
+    database that may lose what it confirmed: for tests only.
 
     :raises SystemUnsound: when the database cannot keep our promises
     :raises SecretKeyMissing: when tokens could not be signed
     """
     keys = read_keys(settings)
     async with contextlib.AsyncExitStack() as stack:
-        place = stack.enter_context(open_place(settings))
-        findings = await examine(settings, place)
-        warn_of(findings)
-        if must_be_sound:
-            doctor.refuse_unsound(findings)
-        if may_migrate:
-            await migrations.apply_migrations(place.owner_dsn, now=clock.read_now())
-        database = await stack.enter_async_context(
-            open_database(place.dsn, connections=settings.pool_connections)
+        place, database = await _open_ground(
+            stack, settings, may_migrate=may_migrate, must_be_sound=must_be_sound
         )
         async with database.connection() as conn:
             await idempotency.sweep_keys(conn, now=clock.read_now())
         events = await _open_events(stack, settings, database)
         xp = await _open_xp(stack, settings, database)
+        if does_work:
+            await _start_loops(stack, events.hub)
         app = make_app(
             Services(
                 keys=keys,
                 database=database,
                 check_ready=_make_ready_check(database, place),
+                measure=_make_measure(database),
                 # Each slice brings its routes; what their handlers ask for by name is `provided`.
                 routes=(*EVENT_ROUTES, *XP_ROUTES),
                 hot_routes=make_xp_hot_routes(xp),
@@ -137,6 +143,57 @@ async def open_system(
             desk=xp.desk,
             app=app,
         )
+
+
+@contextlib.asynccontextmanager
+async def open_worker(
+    settings: Settings, *, must_be_sound: bool = True
+) -> AsyncGenerator[tuple[Place, tuple[str, ...]]]:
+    """Migrate, then run the worker's loops for the length of the block; lend where, and which.
+
+    :raises SystemUnsound: when the database cannot keep our promises
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        place, database = await _open_ground(
+            stack, settings, may_migrate=True, must_be_sound=must_be_sound
+        )
+        hub = SubscriptionHub(database)
+        await hub.start()
+        stack.push_async_callback(hub.stop)
+        yield place, await _start_loops(stack, hub)
+
+
+async def _open_ground(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    *,
+    may_migrate: bool,
+    must_be_sound: bool,
+) -> tuple[Place, Database]:
+    place = stack.enter_context(open_place(settings))
+    findings = await examine(settings, place)
+    warn_of(findings)
+    if must_be_sound:
+        doctor.refuse_unsound(findings)
+    if may_migrate:
+        await migrations.apply_migrations(place.owner_dsn, now=clock.read_now())
+    database = await stack.enter_async_context(
+        open_database(place.dsn, connections=settings.pool_connections)
+    )
+    return place, database
+
+
+async def _start_loops(stack: contextlib.AsyncExitStack, hub: SubscriptionHub) -> tuple[str, ...]:
+    loops = worker.make_loops(hub)
+    running = asyncio.create_task(worker.run_loops(loops))
+
+    async def end() -> None:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    stack.push_async_callback(end)
+    return tuple(loops)
 
 
 async def _open_events(
@@ -250,6 +307,28 @@ def _make_ready_check(database: Database, place: Place) -> Callable[[], Awaitabl
         current_until_s = at_s + _SCHEMA_CHECK_S
 
     return check_ready
+
+
+def _make_measure(database: Database) -> Callable[[], Awaitable[list[Figure]]]:
+    """Return what tells how the event store is doing; asked at most every few seconds."""
+    figures: list[Figure] = []
+    fresh_until_s = 0.0
+
+    async def measure() -> list[Figure]:
+        nonlocal figures, fresh_until_s
+        now = clock.read_now()
+        if now.timestamp() < fresh_until_s:
+            return figures
+        fresh_until_s = now.timestamp() + _MEASURE_S
+        try:
+            async with database.connection() as conn:
+                figures = await measure_events(conn, now=now)
+        except Exception as e:  # noqa: BLE001 -- What the process knows of itself is told all the same.
+            _log.warning("not_measured", error=type(e).__name__)
+            figures = []
+        return figures
+
+    return measure
 
 
 async def _check_schema(place: Place) -> None:

@@ -16,6 +16,7 @@ from emberkeep.base.clock import UTC
 from emberkeep.base.config import Secret
 from emberkeep.base.db import Connection, Database
 from emberkeep.base.errors import Conflict, Unavailable
+from emberkeep.base.figures import Figure
 from emberkeep.base.hot import Answer, HotRoute
 from emberkeep.base.identity import Permission, Principal, Role, acting_player
 from emberkeep.web.app import Services, make_app
@@ -212,12 +213,17 @@ async def _is_ready() -> None:
     return
 
 
+async def _measure() -> list[Figure]:
+    return [Figure(name="test_notes", explains="Notes.", value=3, labels=(("kind", "all"),))]
+
+
 def make_test_app(database: Database, **changes: Any) -> Front:
     """Return the test's application, with `changes` to its services."""
     given: dict[str, Any] = {
         "keys": KEYS,
         "database": database,
         "check_ready": _is_ready,
+        "measure": _measure,
         "routes": [add_note, count_notes, show_player, fail],
         "hot_routes": [HOT],
         "read_now": lambda: NOW,

@@ -53,6 +53,12 @@ async def test_requests_are_counted_by_route_and_status(
     assert "p-1" not in text
 
 
+async def test_metrics_tell_how_the_slices_are_doing(lone_client: Client) -> None:
+    text = (await lone_client.call("GET", "/metrics")).body.decode()
+    assert 'test_notes{kind="all"} 3.0' in text
+    assert text.count("# HELP test_notes Notes.") == 1
+
+
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [

@@ -1,10 +1,13 @@
-"""Tasks that live and die together."""
+"""Tasks that live and die together, and the end of them."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def heed_cancellation() -> None:
@@ -34,3 +37,16 @@ async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
+
+
+async def wait_for_stop() -> None:
+    """Wait until the process is told to stop, by Ctrl-C or by whoever runs it."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await stopped.wait()
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)

@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 
 from emberkeep.base import clock
 from emberkeep.base.db import Connection, Database
+from emberkeep.base.figures import Figure
 from emberkeep.base.hot import HotRoute
 from emberkeep.base.identity import Permission, Principal
 from emberkeep.web import body, docs, errors, hot, idempotency, openapi, routes
@@ -40,12 +41,14 @@ class Services:
     """What the front needs of the house.
 
     `provided` are the objects that handlers ask for by parameter name, such as a slice's services.
-    `check_ready` raises an anticipated failure while the service cannot do its work.
+    `check_ready` raises an anticipated failure while the service cannot do its work. `measure`
+    returns what is to be told to a monitor, and never raises.
     """
 
     keys: Keys
     database: Database
     check_ready: Callable[[], Awaitable[None]]
+    measure: Callable[[], Awaitable[Sequence[Figure]]]
     routes: Sequence[HTTPRouteHandler] = ()
     hot_routes: Sequence[HotRoute] = ()
     provided: Mapping[str, object] = dataclasses.field(default_factory=dict[str, object])
@@ -88,7 +91,9 @@ def _make_router(services: Services, gate: Gate, metrics: Metrics) -> Litestar:
     handlers = [
         *services.routes,
         *(hot.declare_route(route) for route in services.hot_routes),
-        *routes.make_health_routes(metrics=metrics, check_ready=services.check_ready),
+        *routes.make_health_routes(
+            metrics=metrics, check_ready=services.check_ready, measure=services.measure
+        ),
     ]
     document = openapi.render_document(handlers, dependencies)
     return Litestar(

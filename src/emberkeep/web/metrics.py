@@ -7,6 +7,7 @@ whichever of them is asked answers for all.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -18,7 +19,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from emberkeep.base.figures import Figure
 
 # The framework adds the charset of a text itself.
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
@@ -61,10 +66,33 @@ class Metrics:
                 self._series[method, route, status] = series
         series.observe(seconds)
 
-    def render(self) -> bytes:
-        """Return the text that a monitor reads."""
+    def render(self, figures: Sequence[Figure] = ()) -> bytes:
+        """Return the text that a monitor reads; `figures` are the same whichever process is asked."""
+        told = CollectorRegistry()
+        told.register(_Told(figures))
+        return self._render_own() + generate_latest(told)
+
+    def _render_own(self) -> bytes:
         if SHARED_DIRECTORY not in os.environ:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
         MultiProcessCollector(shared)
         return generate_latest(shared)
+
+
+class _Told(Collector):
+    """Figures that were asked for a moment ago."""
+
+    def __init__(self, figures: Sequence[Figure]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for figure in self._figures:
+            family = families.get(figure.name)
+            if family is None:
+                family = families[figure.name] = GaugeMetricFamily(
+                    figure.name, figure.explains, labels=[name for name, _ in figure.labels]
+                )
+            family.add_metric([value for _, value in figure.labels], figure.value)
+        yield from families.values()

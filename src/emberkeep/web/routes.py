@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
+from emberkeep.base.figures import Figure
 from emberkeep.base.identity import Permission
 from emberkeep.web import metrics as prometheus
 from emberkeep.web.metrics import Metrics
@@ -24,7 +25,10 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def make_health_routes(
-    *, metrics: Metrics, check_ready: Callable[[], Awaitable[None]]
+    *,
+    metrics: Metrics,
+    check_ready: Callable[[], Awaitable[None]],
+    measure: Callable[[], Awaitable[Sequence[Figure]]],
 ) -> list[HTTPRouteHandler]:
     """Return the routes that anybody may call, and that tell nothing about anyone."""
 
@@ -50,7 +54,10 @@ def make_health_routes(
         media_type="text/plain",
     )
     async def show_metrics() -> Response[bytes]:
-        """Request durations by route and status, requests under way, and the process itself."""
-        return Response(metrics.render(), media_type=prometheus.CONTENT_TYPE)
+        """Request durations by route and status, requests under way, and the process itself; and how
+        the event store is doing: its horizon, open appends, and how far each subscription is behind.
+        """
+        figures = await measure()
+        return Response(metrics.render(figures), media_type=prometheus.CONTENT_TYPE)
 
     return [show_live, show_ready, show_metrics]

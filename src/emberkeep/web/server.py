@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Generator
 from typing import Any, Final, Protocol, cast
@@ -15,10 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from emberkeep.base.errors import Conflict
+from emberkeep.base.tasks import STOP_SIGNALS
 
 _BACKLOG: Final = 2048
 _GRACE_S: Final = 15
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Application(Protocol):
@@ -48,12 +47,12 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         loop = asyncio.get_running_loop()
-        for number in _STOP_SIGNALS:
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for number in _STOP_SIGNALS:
+            for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
 

@@ -9,6 +9,7 @@ from emberkeep.events.rules.subscription import find_partition, name_source, par
 from emberkeep.events.rules.upcast import Upcasters
 from emberkeep.events.service.appends import append_batch, append_to_stream, append_to_streams
 from emberkeep.events.service.desk import AppendDesk
+from emberkeep.events.service.figures import measure_events
 from emberkeep.events.service.hub import SubscriptionHub
 from emberkeep.events.service.projection import (
     Projection,
@@ -76,6 +77,7 @@ __all__ = [
     "list_type_counts",
     "make_event",
     "make_type_counts",
+    "measure_events",
     "name_source",
     "paginate_streams",
     "parse_source",

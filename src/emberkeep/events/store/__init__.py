@@ -34,9 +34,7 @@ from emberkeep.events.store.reads import (
 from emberkeep.events.store.refusals import (
     refusals,
 )
-from emberkeep.events.store.sizes import (
-    measure_store,
-)
+from emberkeep.events.store.sizes import measure_appends, measure_store
 from emberkeep.events.store.snapshots import (
     delete_snapshot,
     read_snapshot,
@@ -99,6 +97,7 @@ __all__ = [
     "list_parked",
     "list_streams_between",
     "list_subscriptions",
+    "measure_appends",
     "measure_store",
     "paginate_streams",
     "park_event",

@@ -1,6 +1,8 @@
-"""How much a store holds."""
+"""How much a store holds, and what is under way."""
 
 from __future__ import annotations
+
+import datetime
 
 from emberkeep.base.db import Connection
 from emberkeep.events.store.statements import for_schema
@@ -12,3 +14,13 @@ async def measure_store(conn: Connection, *, schema: str) -> tuple[int, int, int
     assert row is not None
     streams, events, size_bytes = row
     return streams, events, size_bytes
+
+
+async def measure_appends(
+    conn: Connection, *, now: datetime.datetime, schema: str
+) -> tuple[int, float]:
+    """Return how many transactions have appended and not ended, and the age of the oldest in s."""
+    row = await (await conn.execute(for_schema(schema)["measure_appends"], {"now": now})).fetchone()
+    assert row is not None
+    count, oldest_s = row
+    return count, float(oldest_s)
