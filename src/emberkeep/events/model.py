@@ -312,6 +312,13 @@ class TypeCount(msgspec.Struct, frozen=True, kw_only=True):
     last_created_at: datetime.datetime
 
 
+class ExpiredMonth(msgspec.Struct, frozen=True, kw_only=True):
+    """A month of the archive that is gone, `YYYY-MM` in UTC, and how many events it held."""
+
+    month: str
+    events: int
+
+
 class AppendInvalid(Invalid):
     """An append cannot be written, whatever the store holds: a name, an id, a version or a value."""
 
@@ -370,6 +377,12 @@ class LeaseLost(Conflict):
     """Another consumer works on the partition now; what was acknowledged here was not kept."""
 
     code = "events.lease_lost"
+
+
+class ArchiveNeeded(Conflict):
+    """A subscription has yet to see events that were to expire; facts say which, and of what month."""
+
+    code = "events.archive_needed"
 
 
 class ProjectionUnknown(NotFound):

@@ -184,6 +184,18 @@ select event_store.erase_stream(
     %(stream_id)s::text, %(expected_version)s::bigint, %(actor)s::text, %(now)s
 );
 
+-- name: archive_events
+-- Answers how many were moved; 0 when nothing is left that is old enough.
+select event_store.archive_events(%(created_before)s, %(max_count)s::int);
+
+-- name: expire_events
+-- The months that were dropped, oldest first, with the events that went.
+select
+    expired.month_name,
+    expired.events
+from event_store.expire_events(%(created_before)s) as expired
+order by expired.month_name;
+
 -- name: record_snapshot
 -- Answers the version that is kept, which may be a newer one.
 select event_store.record_snapshot(
@@ -215,7 +227,7 @@ select event_store.delete_snapshot(%(source_id)s::text);
 select
     event.metadata ->> 'correlation_id' as cause,
     event.stream_id
-from event_store.events as event
+from event_store.all_events as event
 where
     event.event_type = %(event_type)s
     and event.metadata ? 'correlation_id'
@@ -264,7 +276,7 @@ select
     min(link.stream_id) filter (where event.event_id is null) as first_example,
     max(link.stream_id) filter (where event.event_id is null) as last_example
 from event_store.event_links as link
-left join event_store.events as event on link.event_id = event.event_id;
+left join event_store.all_events as event on link.event_id = event.event_id;
 
 -- name: check_positions
 -- The sequence that hands out positions must not keep any back for one session, nor stand behind an
@@ -653,7 +665,7 @@ select
     ) as streams,
     (
         select count(*)
-        from event_store.events
+        from event_store.all_events
     ) as events,
     (
         select coalesce(sum(pg_total_relation_size(relation.oid)), 0)::bigint
@@ -730,5 +742,5 @@ select
     min(parked.subscription_id) filter (where event.event_id is null) as first_example,
     max(parked.subscription_id) filter (where event.event_id is null) as last_example
 from event_store.parked_events as parked
-left join event_store.events as event on parked.event_id = event.event_id
+left join event_store.all_events as event on parked.event_id = event.event_id
 where parked.state in ('parked', 'replaying');

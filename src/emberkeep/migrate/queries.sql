@@ -218,6 +218,9 @@ relations as (
     where
         relation.relkind in ('r', 'p', 'v', 'm', 'S', 'c', 'f')
         and relation.relname <> 'schema_migrations'
+        -- Partitions that a service makes as time goes by are data: their names end in `_p` and
+        -- digits.
+        and not (relation.relispartition and relation.relname ~ '_p[0-9]+$')
 ),
 
 routines as (

@@ -1,10 +1,12 @@
 -------------------------------------------------------------------------------
--- Takes back V005, with every link and snapshot
+-- Takes back V005, with every link and snapshot; what was archived goes back to where it was
 -------------------------------------------------------------------------------
 
 drop function ${schema}.delete_snapshot(text);
 drop function ${schema}.read_snapshot(text);
 drop function ${schema}.record_snapshot(text, bigint, text, jsonb, jsonb, timestamptz);
+drop function ${schema}.archive_events(timestamptz, int);
+drop function ${schema}.ensure_archive_month(date);
 drop function ${schema}.erase_stream(text, bigint, text, timestamptz);
 drop function ${schema}.delete_stream(text, bigint, text, timestamptz);
 drop function ${schema}.link_to_stream(text, bigint, bigint[], timestamptz);
@@ -21,6 +23,32 @@ drop function ${schema}.check_stream_readable(text);
 drop type ${schema}.stream_info;
 drop type ${schema}.recorded_event;
 drop view ${schema}.stream_contents;
+drop view ${schema}.all_events;
+insert into ${schema}.events (
+    event_id,
+    event_uuid,
+    stream_id,
+    stream_version,
+    event_type,
+    event_version,
+    data,
+    metadata,
+    created_at
+)
+select
+    event.event_id,
+    event.event_uuid,
+    event.stream_id,
+    event.stream_version,
+    event.event_type,
+    event.event_version,
+    event.data,
+    event.metadata,
+    event.created_at
+from ${schema}.archived_events as event
+order by event.event_id;
+
+drop table ${schema}.archived_events;
 drop table ${schema}.snapshots;
 drop table ${schema}.event_links;
 

@@ -51,14 +51,37 @@ comment on table ${schema}.snapshots is
 'The latest state of each source that somebody folded from its events, and the version it is of.';
 
 -------------------------------------------------------------------------------
--- Facts stay as they are, but for what an operator erases
+-- Archive: old events by the month they are of, read like the others
+-------------------------------------------------------------------------------
+
+create table ${schema}.archived_events (
+    event_id bigint not null,
+    event_uuid uuid null,
+    stream_id text not null,
+    stream_version bigint not null,
+    event_type text not null,
+    event_version integer not null,
+    data jsonb not null,
+    metadata jsonb null,
+    created_at timestamptz not null,
+    constraint pk_archived_events primary key (event_id, created_at)
+) partition by range (created_at);
+
+comment on table ${schema}.archived_events is
+'Events that were moved out of the way: every position in here lies before those in events.';
+
+-- Serves stream_contents.
+create index idx_archived_events_stream on ${schema}.archived_events (stream_id, stream_version);
+
+-------------------------------------------------------------------------------
+-- Facts stay as they are, but for what an operator archives, expires or erases
 -------------------------------------------------------------------------------
 
 create or replace function ${schema}.refuse_change() returns trigger
 language plpgsql
 as $$
 begin
-    -- erase_stream says so for the length of its own statements.
+    -- The functions that do so say it for the length of their own statements.
     if
         tg_op = 'DELETE'
         and current_setting('emberkeep.erasing', true) = pg_current_xact_id()::text
@@ -73,6 +96,10 @@ begin
         hint = 'Append an event that says what changed.';
 end
 $$;
+
+create trigger archived_events_refuse_change
+before update or delete or truncate on ${schema}.archived_events
+for each statement execute function ${schema}.refuse_change();
 
 create trigger event_links_refuse_change
 before update or delete or truncate on ${schema}.event_links
@@ -97,6 +124,33 @@ create type ${schema}.recorded_event as (
     created_at timestamptz
 );
 
+create view ${schema}.all_events as
+select
+    event.event_id,
+    event.event_uuid,
+    event.stream_id,
+    event.stream_version,
+    event.event_type,
+    event.event_version,
+    event.data,
+    event.metadata,
+    event.created_at
+from ${schema}.events as event
+union all
+select
+    event.event_id,
+    event.event_uuid,
+    event.stream_id,
+    event.stream_version,
+    event.event_type,
+    event.event_version,
+    event.data,
+    event.metadata,
+    event.created_at
+from ${schema}.archived_events as event;
+
+comment on view ${schema}.all_events is 'Every event that was not erased, archived or not.';
+
 -- What stands in each stream, its own events and the linked ones alike.
 create view ${schema}.stream_contents as
 select
@@ -111,7 +165,7 @@ select
     event.data,
     event.metadata,
     event.created_at
-from ${schema}.events as event
+from ${schema}.all_events as event
 union all
 select
     link.stream_id as in_stream_id,
@@ -126,7 +180,7 @@ select
     event.metadata,
     event.created_at
 from ${schema}.event_links as link
-inner join ${schema}.events as event on link.event_id = event.event_id;
+inner join ${schema}.all_events as event on link.event_id = event.event_id;
 
 comment on view ${schema}.stream_contents is
 'Every event of every stream, at the version where it stands in that stream; links are followed.';
@@ -268,7 +322,7 @@ begin
         event.data,
         event.metadata,
         event.created_at
-    from ${schema}.events as event
+    from ${schema}.all_events as event
     where event.event_id > after_event_id and event.event_id <= last_final
     order by event.event_id
     limit max_count;
@@ -306,7 +360,7 @@ begin
         event.data,
         event.metadata,
         event.created_at
-    from ${schema}.events as event
+    from ${schema}.all_events as event
     where event.event_id < before_event_id and event.event_id <= last_final
     order by event.event_id desc
     limit max_count;
@@ -340,7 +394,7 @@ as $$
         event.data,
         event.metadata,
         event.created_at
-    from ${schema}.events as event
+    from ${schema}.all_events as event
     where
         event.event_id > after_event_id
         and event.event_id <= through_event_id
@@ -493,7 +547,7 @@ begin
     where
         origin.stream_id in (
             select event.stream_id
-            from ${schema}.events as event
+            from ${schema}.all_events as event
             where event.event_id = any(event_ids)
         )
     order by origin.stream_id
@@ -503,7 +557,7 @@ begin
 
     if exists (
         select
-        from ${schema}.events as event
+        from ${schema}.all_events as event
         where event.event_id = any(event_ids) and event.stream_id = link_to_stream.stream_id
     ) then
         raise exception 'one of these events stands in that stream already'
@@ -513,7 +567,7 @@ begin
     select min(wanted.event_id)
     into missing
     from unnest(event_ids) as wanted (event_id)
-    left join ${schema}.events as event on wanted.event_id = event.event_id
+    left join ${schema}.all_events as event on wanted.event_id = event.event_id
     where event.event_id is null;
 
     if missing is not null then
@@ -608,7 +662,7 @@ begin
 
     with erased_link as (
         delete from ${schema}.event_links as link
-        using ${schema}.events as event
+        using ${schema}.all_events as event
         where
             link.event_id = event.event_id
             and event.stream_id = erase_stream.stream_id
@@ -630,10 +684,20 @@ begin
     delete from ${schema}.event_links as link
     where link.stream_id = erase_stream.stream_id;
 
-    delete from ${schema}.events as event
-    where event.stream_id = erase_stream.stream_id;
+    with erased_event as (
+        delete from ${schema}.events as event
+        where event.stream_id = erase_stream.stream_id
+        returning event.event_id
+    ),
 
-    get diagnostics erased = row_count;
+    erased_from_archive as (
+        delete from ${schema}.archived_events as event
+        where event.stream_id = erase_stream.stream_id
+        returning event.event_id
+    )
+
+    select (select count(*) from erased_event) + (select count(*) from erased_from_archive)
+    into erased;
 
     perform set_config('emberkeep.erasing', '', true);
 
@@ -656,6 +720,129 @@ $$;
 
 comment on function ${schema}.erase_stream(text, bigint, text, timestamptz) is
 'Erases the events of a stream for good, and every link to them. For operators; answers how many went.';
+
+-------------------------------------------------------------------------------
+-- Archive and expire
+-------------------------------------------------------------------------------
+
+-- Attached, not created as a partition: that would stop every reader for as long as it takes.
+create function ${schema}.ensure_archive_month(first_day date) returns void
+language plpgsql
+as $$
+declare
+    store constant text := (parse_ident('${schema}'))[1];
+    month_name constant text := 'archived_events_p' || to_char(first_day, 'YYYYMM');
+begin
+    if to_regclass(format('%I.%I', store, month_name)) is not null then
+        return;
+    end if;
+
+    execute format(
+        'create table %1$I.%2$I (like ${schema}.archived_events including all)', store, month_name
+    );
+    execute format(
+        'alter table ${schema}.archived_events attach partition %1$I.%2$I'
+        ' for values from (%3$L) to (%4$L)',
+        store,
+        month_name,
+        first_day::timestamp at time zone 'UTC',
+        (first_day + interval '1 month')::timestamp at time zone 'UTC'
+    );
+end
+$$;
+
+-- Takes the oldest positions only, up to the first event that is young enough to stay: so what is
+-- archived always lies before what is not.
+create function ${schema}.archive_events(created_before timestamptz, max_count int) returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp -- noqa: PRS
+as $$
+declare
+    last_event_id bigint;
+    last_final bigint;
+    first_day date;
+    archived bigint;
+begin
+    select edge.horizon
+    into last_final
+    from ${schema}.read_horizon() as edge;
+
+    select
+        coalesce(
+            min(oldest.event_id) filter (where oldest.created_at >= created_before) - 1,
+            max(oldest.event_id)
+        )
+    into last_event_id
+    from (
+        select
+            event.event_id,
+            event.created_at
+        from ${schema}.events as event
+        where event.event_id <= last_final
+        order by event.event_id
+        limit max_count
+    ) as oldest;
+
+    for first_day in
+        select distinct date_trunc('month', event.created_at at time zone 'UTC')::date
+        from ${schema}.events as event
+        where event.event_id <= last_event_id
+    loop
+        perform ${schema}.ensure_archive_month(first_day);
+    end loop;
+
+    perform set_config('emberkeep.erasing', pg_current_xact_id()::text, true);
+
+    with moved as (
+        delete from ${schema}.events as event
+        where event.event_id <= last_event_id
+        returning
+            event.event_id,
+            event.event_uuid,
+            event.stream_id,
+            event.stream_version,
+            event.event_type,
+            event.event_version,
+            event.data,
+            event.metadata,
+            event.created_at
+    )
+
+    insert into ${schema}.archived_events (
+        event_id,
+        event_uuid,
+        stream_id,
+        stream_version,
+        event_type,
+        event_version,
+        data,
+        metadata,
+        created_at
+    )
+    select
+        moved.event_id,
+        moved.event_uuid,
+        moved.stream_id,
+        moved.stream_version,
+        moved.event_type,
+        moved.event_version,
+        moved.data,
+        moved.metadata,
+        moved.created_at
+    from moved
+    order by moved.event_id;
+
+    get diagnostics archived = row_count;
+
+    perform set_config('emberkeep.erasing', '', true);
+
+    return archived;
+end
+$$;
+
+comment on function ${schema}.archive_events(timestamptz, int) is
+'Moves the oldest events to the archive, at most so many and none that is younger; answers how many. 0: done.';
 
 -------------------------------------------------------------------------------
 -- Snapshots
@@ -747,8 +934,8 @@ declare
     store constant text := (parse_ident('${schema}'))[1];
 begin
     execute format(
-        'grant select on ${schema}.event_links, ${schema}.snapshots, ${schema}.stream_contents'
-        ' to %I, emberkeep_service',
+        'grant select on ${schema}.event_links, ${schema}.snapshots, ${schema}.archived_events,'
+        ' ${schema}.all_events, ${schema}.stream_contents to %I, emberkeep_service',
         store || '_reader'
     );
     execute format(
@@ -775,7 +962,9 @@ begin
         ' to %I, emberkeep_service',
         store || '_writer'
     );
-    grant execute on function ${schema}.erase_stream(text, bigint, text, timestamptz)
+    grant execute on function
+    ${schema}.erase_stream(text, bigint, text, timestamptz),
+    ${schema}.archive_events(timestamptz, int)
     to emberkeep_service;
 end
 $$;

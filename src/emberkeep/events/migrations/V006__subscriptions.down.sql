@@ -3,6 +3,7 @@
 -------------------------------------------------------------------------------
 
 drop view ${schema}.subscription_states;
+drop function ${schema}.expire_events(timestamptz);
 drop function ${schema}.scan_stream(text, bigint, text[], int);
 drop function ${schema}.read_replays(text, text, int, int);
 drop function ${schema}.settle_replay(text, text, int, bigint, bigint, timestamptz);

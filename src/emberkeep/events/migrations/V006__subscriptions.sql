@@ -828,7 +828,7 @@ as $$
         event.metadata,
         event.created_at
     from ${schema}.parked_events as parked
-    inner join ${schema}.events as event on parked.event_id = event.event_id
+    inner join ${schema}.all_events as event on parked.event_id = event.event_id
     where
         parked.subscription_id = read_replays.subscription_id
         and parked.stream_id = read_replays.stream_id
@@ -883,6 +883,112 @@ $$;
 
 comment on function ${schema}.scan_stream(text, bigint, text[], int) is
 'Events of a stream after a version, of some types or any; none where the stream is not there yet.';
+
+-- What nobody has yet to see may go; a whole month at a time, the oldest first.
+create function ${schema}.expire_events(created_before timestamptz) returns table (
+    month_name text,
+    events bigint
+)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp -- noqa: PRS
+as $$
+declare
+    month record;
+    behind text;
+    expired bigint;
+begin
+    for month in
+        select
+            partition.inhrelid::regclass as name,
+            relation.relname::text as short_name
+        from pg_inherits as partition
+        inner join pg_class as relation on partition.inhrelid = relation.oid
+        where
+            partition.inhparent = '${schema}.archived_events'::regclass
+            and to_date(right(relation.relname, 6), 'YYYYMM') + interval '1 month'
+            <= created_before at time zone 'UTC'
+        order by relation.relname
+    loop
+        -- Its rows, by the month's own bounds, so that the statements below need not be composed.
+        create temporary table expiring on commit drop as
+        select
+            event.event_id,
+            event.stream_id,
+            event.stream_version
+        from ${schema}.archived_events as event
+        where event.tableoid = month.name;
+
+        select min(subscription.subscription_id)
+        into behind
+        from ${schema}.subscriptions as subscription
+        inner join expiring
+            on case
+                when subscription.stream_id like '$%'
+                    then expiring.event_id > subscription.last_seen_event_id
+                else expiring.stream_id = subscription.stream_id
+                and expiring.stream_version > subscription.last_seen_stream_version
+            end;
+
+        if behind is not null then
+            raise exception 'the subscription % has yet to see what was to expire', behind
+            using
+                errcode = 'restrict_violation',
+                constraint = 'archived_events_needed',
+                detail = jsonb_build_object(
+                    'subscription_id',
+                    behind,
+                    'month',
+                    to_char(to_date(right(month.short_name, 6), 'YYYYMM'), 'YYYY-MM')
+                )::text;
+        end if;
+
+        perform set_config('emberkeep.erasing', pg_current_xact_id()::text, true);
+
+        with expired_link as (
+            delete from ${schema}.event_links as link
+            using expiring
+            where link.event_id = expiring.event_id
+            returning link.stream_id
+        ),
+
+        hole as (
+            select
+                gone.stream_id,
+                count(*) as events
+            from (
+                select expired_link.stream_id
+                from expired_link
+                union all
+                select expiring.stream_id
+                from expiring
+            ) as gone
+            group by gone.stream_id
+        )
+
+        update ${schema}.event_streams as known
+        set erased_events = known.erased_events + hole.events
+        from hole
+        where known.stream_id = hole.stream_id;
+
+        perform set_config('emberkeep.erasing', '', true);
+
+        select count(*)
+        into expired
+        from expiring;
+
+        execute format('drop table %s', month.name);
+        drop table expiring;
+
+        month_name := month.short_name;
+        events := expired;
+        return next;
+    end loop;
+end
+$$;
+
+comment on function ${schema}.expire_events(timestamptz) is
+'Drops whole months of archived events that are older, for good; refuses while a subscription has yet to see one.';
 
 create view ${schema}.subscription_states as
 select
@@ -977,5 +1083,6 @@ begin
 end
 $$;
 
+grant execute on function ${schema}.expire_events(timestamptz) to emberkeep_service;
 grant insert, update on ${schema}.projections to emberkeep_service;
 grant insert, update, delete on ${schema}.event_type_counts to emberkeep_service;

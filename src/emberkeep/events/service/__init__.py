@@ -8,6 +8,7 @@ from emberkeep.events.rules.append import check_schema, make_event
 from emberkeep.events.rules.subscription import find_partition, name_source, parse_source
 from emberkeep.events.rules.upcast import Upcasters
 from emberkeep.events.service.appends import append_batch, append_to_stream, append_to_streams
+from emberkeep.events.service.archive import archive_events, expire_events
 from emberkeep.events.service.desk import AppendDesk
 from emberkeep.events.service.figures import measure_events
 from emberkeep.events.service.hub import SubscriptionHub
@@ -61,11 +62,13 @@ __all__ = [
     "append_batch",
     "append_to_stream",
     "append_to_streams",
+    "archive_events",
     "check_schema",
     "delete_snapshot",
     "delete_stream",
     "delete_subscription",
     "erase_stream",
+    "expire_events",
     "find_next_start",
     "find_partition",
     "find_subscription",

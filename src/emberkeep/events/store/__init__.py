@@ -41,8 +41,10 @@ from emberkeep.events.store.snapshots import (
     record_snapshot,
 )
 from emberkeep.events.store.streams import (
+    archive_events,
     delete_stream,
     erase_stream,
+    expire_events,
     link_to_stream,
     paginate_streams,
     read_stream_info,
@@ -73,6 +75,7 @@ __all__ = [
     "acknowledge_events",
     "append_batch",
     "append_to_streams",
+    "archive_events",
     "begin_rebuild",
     "check_links",
     "check_parked",
@@ -87,6 +90,7 @@ __all__ = [
     "delete_stream",
     "delete_subscription",
     "erase_stream",
+    "expire_events",
     "hold_projection",
     "join_subscription",
     "lease_partitions",

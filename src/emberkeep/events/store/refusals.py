@@ -13,6 +13,7 @@ from psycopg import errors as pg_errors
 from emberkeep.base.errors import EmberkeepError, FieldError
 from emberkeep.events.model import (
     AppendInvalid,
+    ArchiveNeeded,
     DuplicateEventUuid,
     DuplicateLink,
     EventUnknown,
@@ -68,6 +69,13 @@ def _explain(error: psycopg.Error) -> EmberkeepError | None:
         case "event_links_event":
             facts = _read_detail(error)
             return EventUnknown(f"there is no event {facts['event_id']}", **facts)
+        case "archived_events_needed":
+            facts = _read_detail(error)
+            return ArchiveNeeded(
+                f"the subscription {facts['subscription_id']} has yet to see events of"
+                f" {facts['month']}",
+                **facts,
+            )
         case "fk_subscription_consumers_subscription":
             return SubscriptionUnknown("there is no subscription of this name")
         case "event_streams_name" | "events_append_form":

@@ -9,7 +9,7 @@ from psycopg.rows import kwargs_row
 
 from emberkeep.base import sql
 from emberkeep.base.db import Connection
-from emberkeep.events.model import ExpectedVersion, StreamId, StreamInfo, StreamSort
+from emberkeep.events.model import ExpectedVersion, ExpiredMonth, StreamId, StreamInfo, StreamSort
 from emberkeep.events.store.appends import to_code
 from emberkeep.events.store.refusals import refusals
 from emberkeep.events.store.statements import for_schema
@@ -117,6 +117,33 @@ async def erase_stream(
             "now": now,
         },
     )
+
+
+async def archive_events(
+    conn: Connection, *, created_before: datetime.datetime, max_count: int, schema: str
+) -> int:
+    """Move the oldest events to the archive, at most so many; return how many."""
+    return await _change(
+        conn,
+        "archive_events",
+        schema,
+        {"created_before": created_before, "max_count": max_count},
+    )
+
+
+async def expire_events(
+    conn: Connection, *, created_before: datetime.datetime, schema: str
+) -> list[ExpiredMonth]:
+    """Drop whole months of the archive for good; return which, oldest first."""
+    with refusals():
+        cursor = await conn.execute(
+            for_schema(schema)["expire_events"], {"created_before": created_before}
+        )
+        return [
+            # The name of its table ends in the year and the month.
+            ExpiredMonth(month=f"{name[-6:-2]}-{name[-2:]}", events=events)
+            for name, events in await cursor.fetchall()
+        ]
 
 
 async def _change(conn: Connection, name: str, schema: str, parameters: dict[str, object]) -> int:
