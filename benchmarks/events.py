@@ -19,7 +19,7 @@ from typing import Final
 import psycopg
 import psycopg.sql
 
-from benchmarks import plain, report
+from benchmarks import following, plain, report
 from benchmarks.harness import Bench, run, time_calls
 from benchmarks.plain import BATCH, EVENT, EVENT_TYPE
 from benchmarks.report import Figure
@@ -233,5 +233,8 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "batches": measure_batches,
     "fence": measure_fence,
     "reads": measure_reads,
+    "subscriptions": following.measure_subscriptions,
+    "delivery": following.measure_delivery,
+    "idle": following.measure_idle,
     "peers": measure_peers,
 }
