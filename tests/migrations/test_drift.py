@@ -135,6 +135,25 @@ async def test_drift_is_found_and_named(
     assert [f for f in drifted.findings if f.message.startswith(line)], drifted.findings
 
 
+@pytest.mark.parametrize(("partition", "is_data"), [("log_p202601", True), ("log_other", False)])
+async def test_a_partition_that_is_made_as_time_goes_by_is_data_and_no_drift(
+    empty_database: str,
+    conn: psycopg.Connection,
+    now: datetime.datetime,
+    write_set: WriteSet,
+    partition: str,
+    is_data: bool,
+):
+    shop = write_set({"V001__everything.sql": EVERYTHING})
+    await service.apply_migrations(empty_database, sets=(shop,), now=now)
+    conn.execute(
+        f"create table shop.{partition} partition of shop.log".encode()
+        + b" for values from ('2026-01-01') to ('2026-02-01')"
+    )
+    (verified,) = await service.verify_schemas(empty_database, sets=(shop,))
+    assert (verified.findings == ()) is is_data
+
+
 async def test_a_verification_leaves_no_trace(
     empty_database: str, conn: psycopg.Connection, now: datetime.datetime, write_set: WriteSet
 ):
