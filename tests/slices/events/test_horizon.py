@@ -360,7 +360,9 @@ def test_somebody_elses_locks_do_not_count(clients: Clients) -> None:
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-@pytest.mark.parametrize("read", ["read_all_forward(0, 9)", "read_all_backward(99, 9)"])
+@pytest.mark.parametrize(
+    "read", ["read_all_forward(0, 9)", "read_all_backward(99, 9)", "read_horizon()"]
+)
 def test_one_snapshot_for_the_whole_transaction_is_refused(
     clients: Clients, level: str, read: str
 ) -> None:

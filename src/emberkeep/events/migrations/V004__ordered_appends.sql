@@ -43,12 +43,28 @@ $$;
 comment on function ${schema}.hold_fence() is
 'Before a transaction draws its first position: tells readers to trust nothing from there on.';
 
+-- Whoever reads by the horizon must see what was committed before it was read.
+create function ${schema}.check_isolation() returns void
+language plpgsql
+stable
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception '`$all` is read in READ COMMITTED: a snapshot that was taken before the'
+        ' horizon would skip what was committed between the two'
+        using errcode = 'feature_not_supported', constraint = 'events_order_isolation';
+    end if;
+end
+$$;
+
 create function ${schema}.read_horizon(out horizon bigint, out last_event_id bigint)
 language plpgsql
 as $$
 declare
     lowest_bound bigint;
 begin
+    perform ${schema}.check_isolation();
+
     if pg_is_in_recovery() then
         raise exception 'a standby does not know which appends are under way: ask the primary'
         using errcode = 'feature_not_supported', constraint = 'events_order_standby';
@@ -570,7 +586,9 @@ begin
         event_number := event_number + event_counts[append];
     end loop;
 
-    perform ${schema}.wake_subscribers();
+    if 'appended' = any(outcomes) then
+        perform ${schema}.wake_subscribers();
+    end if;
 
     return query
     select
@@ -705,7 +723,9 @@ begin
         reader
     );
     execute format(
-        'grant execute on function ${schema}.read_horizon() to %I, emberkeep_service', reader
+        'grant execute on function ${schema}.check_isolation(), ${schema}.read_horizon()'
+        ' to %I, emberkeep_service',
+        reader
     );
     execute format(
         'grant execute on function'

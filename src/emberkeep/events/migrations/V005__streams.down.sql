@@ -16,7 +16,6 @@ drop function ${schema}.read_stream_info(text);
 drop function ${schema}.scan_events(bigint, bigint, text, text[], int);
 drop function ${schema}.read_all_backward(bigint, int);
 drop function ${schema}.read_all_forward(bigint, int);
-drop function ${schema}.check_isolation();
 drop function ${schema}.read_stream_backward(text, bigint, int);
 drop function ${schema}.read_stream_forward(text, bigint, int);
 drop function ${schema}.check_stream_readable(text);

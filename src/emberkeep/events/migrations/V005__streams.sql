@@ -280,20 +280,6 @@ $$;
 comment on function ${schema}.read_stream_backward(text, bigint, int) is
 'Events of one stream from a version back, newest first; any higher version is the end.';
 
--- Every statement of the function must see what was committed before it began.
-create function ${schema}.check_isolation() returns void
-language plpgsql
-stable
-as $$
-begin
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception '`$all` is read in READ COMMITTED: a snapshot that was taken before the'
-        ' horizon would skip what was committed between the two'
-        using errcode = 'feature_not_supported', constraint = 'events_order_isolation';
-    end if;
-end
-$$;
-
 create function ${schema}.read_all_forward(
     after_event_id bigint, max_count int
 ) returns setof ${schema}.recorded_event
@@ -304,8 +290,6 @@ as $$
 declare
     last_final bigint;
 begin
-    perform ${schema}.check_isolation();
-
     select edge.horizon
     into last_final
     from ${schema}.read_horizon() as edge;
@@ -342,8 +326,6 @@ as $$
 declare
     last_final bigint;
 begin
-    perform ${schema}.check_isolation();
-
     select edge.horizon
     into last_final
     from ${schema}.read_horizon() as edge;
@@ -941,7 +923,6 @@ begin
     execute format(
         'grant execute on function'
         ' ${schema}.check_stream_readable(text),'
-        ' ${schema}.check_isolation(),'
         ' ${schema}.read_stream_forward(text, bigint, int),'
         ' ${schema}.read_stream_backward(text, bigint, int),'
         ' ${schema}.read_all_forward(bigint, int),'
