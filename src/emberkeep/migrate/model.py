@@ -36,7 +36,7 @@ class MigrationSet:
 
 DEFAULT_SETS: Final = (
     MigrationSet("event_store", "emberkeep.events.migrations", "event_store"),
-    MigrationSet("xp", "emberkeep.xp.migrations", "xp", requires=(("event_store", 4),)),
+    MigrationSet("xp", "emberkeep.xp.migrations", "xp", requires=(("event_store", 5),)),
     MigrationSet("web", "emberkeep.web.migrations", "web"),
 )
 """Every set that ships with the code; a new slice adds its line here."""
