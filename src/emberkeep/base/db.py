@@ -58,6 +58,11 @@ def is_connection_lost(error: BaseException) -> bool:
     )
 
 
+def is_away(error: BaseException) -> bool:
+    """Say whether `error` means that the database does not answer now, whatever was asked."""
+    return isinstance(error, Unavailable) or is_connection_lost(error)
+
+
 _OPTIONS = "-c timezone=UTC"
 _CONNECT_TIMEOUT_S = 10
 

@@ -37,6 +37,7 @@ class Permission(enum.StrEnum):
     APPEND_EVENTS = "events:append"
     DELETE_STREAMS = "streams:delete"
     ERASE_STREAMS = "streams:erase"
+    MANAGE_SUBSCRIPTIONS = "subscriptions:manage"
 
 
 # A player acts on itself only: `acting_player` holds that, not this table.
@@ -75,6 +76,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.WRITE_SEASONS,
             Permission.READ_EVENTS,
             Permission.DELETE_STREAMS,
+            Permission.MANAGE_SUBSCRIPTIONS,
         }
     ),
     Role.ADMIN: frozenset(Permission),

@@ -230,6 +230,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     `share` is how many partitions the consumer should have, of `concurrency_limit`.
     """
 
+    subscription_id: SubscriptionId
+    stream_id: StreamId
     partition: int
     token: int
     event_id: int

@@ -684,19 +684,8 @@ select
 select
     count(*) as open_appends,
     coalesce(extract(epoch from %(now)s - min(activity.xact_start)), 0) as oldest_s
-from pg_locks as held
-left join pg_stat_activity as activity on held.pid = activity.pid
-where
-    held.locktype = 'advisory'
-    and held.objsubid = 1
-    and held.mode = 'ShareLock'
-    and held.database = (
-        select here.oid
-        from pg_database as here
-        where here.datname = current_database()
-    )
-    and held.classid::bigint >> 16
-    = 'event_store.events_event_id_seq'::regclass::oid::bigint & 65535;
+from event_store.list_fences() as fence
+left join pg_stat_activity as activity on fence.pid = activity.pid;
 
 -- name: check_subscriptions
 -- Partitions: how many, how many whose checkpoint lies beyond the last position or behind that of

@@ -22,6 +22,7 @@ drop function ${schema}.is_expected(bigint, bigint);
 drop function ${schema}.wake_subscribers();
 drop function ${schema}.read_horizon();
 drop function ${schema}.check_isolation();
+drop function ${schema}.list_fences();
 drop function ${schema}.hold_fence();
 drop function ${schema}.fence_key(bigint);
 

@@ -43,6 +43,33 @@ $$;
 comment on function ${schema}.hold_fence() is
 'Before a transaction draws its first position: tells readers to trust nothing from there on.';
 
+create function ${schema}.list_fences() returns table (
+    bound bigint,
+    pid int
+)
+language sql
+stable
+as $$
+    select
+        ((held.classid::bigint & 65535) << 32) | held.objid::bigint,
+        held.pid
+    from pg_locks as held
+    where
+        held.locktype = 'advisory'
+        and held.objsubid = 1
+        and held.mode = 'ShareLock'
+        and held.database = (
+            select here.oid
+            from pg_database as here
+            where here.datname = current_database()
+        )
+        and held.classid::bigint >> 16
+        = '${schema}.events_event_id_seq'::regclass::oid::bigint & 65535
+$$;
+
+comment on function ${schema}.list_fences() is
+'The transactions that have appended and not ended: who, and below which position they write nothing.';
+
 -- Whoever reads by the horizon must see what was committed before it was read.
 create function ${schema}.check_isolation() returns void
 language plpgsql
@@ -76,20 +103,9 @@ begin
         pg_sequence_last_value('${schema}.events_event_id_seq'::regclass), 0
     );
 
-    select min(((held.classid::bigint & 65535) << 32) | held.objid::bigint)
+    select min(fence.bound)
     into lowest_bound
-    from pg_locks as held
-    where
-        held.locktype = 'advisory'
-        and held.objsubid = 1
-        and held.mode = 'ShareLock'
-        and held.database = (
-            select here.oid
-            from pg_database as here
-            where here.datname = current_database()
-        )
-        and held.classid::bigint >> 16
-        = '${schema}.events_event_id_seq'::regclass::oid::bigint & 65535;
+    from ${schema}.list_fences() as fence;
 
     horizon := least(last_event_id, lowest_bound);
 end
@@ -723,8 +739,8 @@ begin
         reader
     );
     execute format(
-        'grant execute on function ${schema}.check_isolation(), ${schema}.read_horizon()'
-        ' to %I, emberkeep_service',
+        'grant execute on function ${schema}.list_fences(), ${schema}.check_isolation(),'
+        ' ${schema}.read_horizon() to %I, emberkeep_service',
         reader
     );
     execute format(

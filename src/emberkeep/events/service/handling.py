@@ -10,7 +10,6 @@ import structlog
 
 from emberkeep.base import db
 from emberkeep.base.db import Connection, Database
-from emberkeep.base.errors import Unavailable
 from emberkeep.base.tasks import run_until_first
 from emberkeep.events.model import LeaseLost, OnFailure, RecordedEvent, SubscriptionPlan
 from emberkeep.events.service.lane import Lane
@@ -161,7 +160,7 @@ async def _give_up(
 
 def _is_passing(error: Exception) -> bool:
     """Say whether that is not the event's fault: the database is away, or the lease is lost."""
-    return isinstance(error, LeaseLost | Unavailable | WorkEnded) or db.is_connection_lost(error)
+    return isinstance(error, LeaseLost | WorkEnded) or db.is_away(error)
 
 
 def _describe(error: Exception) -> str:

@@ -17,7 +17,6 @@ from emberkeep.events.model import (
     LeaseLost,
     OneStream,
     RecordedEvent,
-    StreamId,
     SubscriptionPlan,
     SubscriptionStopped,
 )
@@ -47,7 +46,6 @@ class Lane:
         self._watch = watch
         self._plan = plan
         self._lease = lease
-        self._source_id: StreamId = rules.name_source(plan.source)
         self._progress = Progress(
             Position(lease.event_id, lease.stream_version),
             is_stream=isinstance(plan.source, OneStream),
@@ -93,9 +91,7 @@ class Lane:
         async with self._database.connection() as conn:
             events = await store.read_replays(
                 conn,
-                subscription_id=self._plan.subscription_id,
-                stream_id=self._source_id,
-                partition=self.partition,
+                lease=self._lease,
                 max_count=_REPLAYS_AT_ONCE,
                 schema=self._schema,
             )
@@ -164,10 +160,7 @@ class Lane:
         async with self._database.connection() as conn:
             is_held = await store.park_event(
                 conn,
-                subscription_id=self._plan.subscription_id,
-                stream_id=self._source_id,
-                partition=self.partition,
-                lease_token=self._lease.token,
+                lease=self._lease,
                 event_id=event.event_id,
                 number=event.number,
                 attempts=attempts,
@@ -182,10 +175,7 @@ class Lane:
         async with self._database.connection() as conn:
             await store.settle_replay(
                 conn,
-                subscription_id=self._plan.subscription_id,
-                stream_id=self._source_id,
-                partition=self.partition,
-                lease_token=self._lease.token,
+                lease=self._lease,
                 event_id=event.event_id,
                 now=clock.read_now(),
                 schema=self._schema,
@@ -200,10 +190,7 @@ class Lane:
         async with self._database.connection() as conn:
             is_held = await store.stop_partition(
                 conn,
-                subscription_id=self._plan.subscription_id,
-                stream_id=self._source_id,
-                partition=self.partition,
-                lease_token=self._lease.token,
+                lease=self._lease,
                 error=error,
                 now=clock.read_now(),
                 schema=self._schema,
@@ -257,10 +244,7 @@ class Lane:
         self._require(
             await store.acknowledge_events(
                 conn,
-                subscription_id=self._plan.subscription_id,
-                stream_id=self._source_id,
-                partition=self.partition,
-                lease_token=self._lease.token,
+                lease=self._lease,
                 last_seen_event_id=position.event_id,
                 last_seen_stream_version=position.stream_version,
                 now=clock.read_now(),

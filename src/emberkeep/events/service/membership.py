@@ -17,7 +17,6 @@ from typing import Any, Final
 import structlog
 
 from emberkeep.base import clock, db
-from emberkeep.base.errors import Unavailable
 from emberkeep.events import store
 from emberkeep.events.model import (
     Lease,
@@ -128,7 +127,7 @@ class Membership:
             share = leases[0].share if leases else 0
             await self._give_back(leases[share:])
         except Exception as e:
-            if not _is_away(e):
+            if not db.is_away(e):
                 raise
             _log.warning("subscription_waits", error=type(e).__name__)
             return
@@ -142,6 +141,8 @@ class Membership:
         async with self._ground.database.connection() as conn:
             leases = await store.lease_partitions(
                 conn,
+                subscription_id=self._plan.subscription_id,
+                stream_id=rules.name_source(self._plan.source),
                 consumer_id=self._consumer_id,
                 seen_after=now - lease,
                 leased_until=now + lease,
@@ -170,10 +171,7 @@ class Membership:
             async with self._ground.database.connection() as conn:
                 await store.release_partition(
                     conn,
-                    subscription_id=self._plan.subscription_id,
-                    stream_id=rules.name_source(self._plan.source),
-                    partition=lease.partition,
-                    lease_token=lease.token,
+                    lease=lease,
                     schema=self._ground.schema,
                 )
 
@@ -201,7 +199,7 @@ class Membership:
                 await self._judge(partition, task.exception())
 
     async def _judge(self, partition: int, error: BaseException | None) -> None:
-        if error is None or isinstance(error, LeaseLost | SubscriptionStopped) or _is_away(error):
+        if error is None or isinstance(error, LeaseLost | SubscriptionStopped) or db.is_away(error):
             _log.warning(
                 "lane_ended",
                 subscription=self._plan.subscription_id,
@@ -212,7 +210,3 @@ class Membership:
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             return
         raise error
-
-
-def _is_away(error: BaseException) -> bool:
-    return isinstance(error, Unavailable) or db.is_connection_lost(error)

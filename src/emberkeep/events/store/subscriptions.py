@@ -128,6 +128,8 @@ async def leave_subscription(conn: Connection, *, consumer_id: uuid.UUID, schema
 async def lease_partitions(
     conn: Connection,
     *,
+    subscription_id: SubscriptionId,
+    stream_id: StreamId,
     consumer_id: uuid.UUID,
     seen_after: datetime.datetime,
     leased_until: datetime.datetime,
@@ -146,6 +148,8 @@ async def lease_partitions(
     )
     return [
         Lease(
+            subscription_id=subscription_id,
+            stream_id=stream_id,
             partition=partition,
             token=token,
             event_id=event_id,
@@ -176,10 +180,7 @@ async def renew_leases(
 async def release_partition(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
-    lease_token: int,
+    lease: Lease,
     schema: str,
 ) -> bool:
     """Give a partition to those who wait; say whether it was still held."""
@@ -188,10 +189,7 @@ async def release_partition(
             conn,
             "release_partition",
             schema,
-            subscription_id=subscription_id,
-            stream_id=stream_id,
-            partition=partition,
-            lease_token=lease_token,
+            **_name_lease(lease),
         )
     )
 
@@ -199,10 +197,7 @@ async def release_partition(
 async def acknowledge_events(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
-    lease_token: int,
+    lease: Lease,
     last_seen_event_id: int,
     last_seen_stream_version: int,
     now: datetime.datetime,
@@ -214,10 +209,7 @@ async def acknowledge_events(
             conn,
             "acknowledge_events",
             schema,
-            subscription_id=subscription_id,
-            stream_id=stream_id,
-            partition=partition,
-            lease_token=lease_token,
+            **_name_lease(lease),
             last_seen_event_id=last_seen_event_id,
             last_seen_stream_version=last_seen_stream_version,
             now=now,
@@ -228,10 +220,7 @@ async def acknowledge_events(
 async def park_event(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
-    lease_token: int,
+    lease: Lease,
     event_id: int,
     number: int,
     attempts: int,
@@ -245,10 +234,7 @@ async def park_event(
             conn,
             "park_event",
             schema,
-            subscription_id=subscription_id,
-            stream_id=stream_id,
-            partition=partition,
-            lease_token=lease_token,
+            **_name_lease(lease),
             event_id=event_id,
             number=number,
             attempts=attempts,
@@ -261,10 +247,7 @@ async def park_event(
 async def stop_partition(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
-    lease_token: int,
+    lease: Lease,
     error: str,
     now: datetime.datetime,
     schema: str,
@@ -275,10 +258,7 @@ async def stop_partition(
             conn,
             "stop_partition",
             schema,
-            subscription_id=subscription_id,
-            stream_id=stream_id,
-            partition=partition,
-            lease_token=lease_token,
+            **_name_lease(lease),
             error=error,
             now=now,
         )
@@ -351,9 +331,7 @@ async def skip_parked(
 async def read_replays(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
+    lease: Lease,
     max_count: int,
     schema: str,
 ) -> list[RecordedEvent]:
@@ -361,12 +339,7 @@ async def read_replays(
     async with conn.cursor(binary=True, row_factory=args_row(RecordedEvent)) as cursor:
         await cursor.execute(
             for_schema(schema)["read_replays"],
-            {
-                "subscription_id": subscription_id,
-                "stream_id": stream_id,
-                "partition": partition,
-                "max_count": max_count,
-            },
+            {**_name_lease(lease), "max_count": max_count},
         )
         return await cursor.fetchall()
 
@@ -374,10 +347,7 @@ async def read_replays(
 async def settle_replay(
     conn: Connection,
     *,
-    subscription_id: SubscriptionId,
-    stream_id: StreamId,
-    partition: int,
-    lease_token: int,
+    lease: Lease,
     event_id: int,
     now: datetime.datetime,
     schema: str,
@@ -388,10 +358,7 @@ async def settle_replay(
             conn,
             "settle_replay",
             schema,
-            subscription_id=subscription_id,
-            stream_id=stream_id,
-            partition=partition,
-            lease_token=lease_token,
+            **_name_lease(lease),
             event_id=event_id,
             now=now,
         )
@@ -452,6 +419,15 @@ async def list_parked(
             },
         )
         return await cursor.fetchall()
+
+
+def _name_lease(lease: Lease) -> dict[str, object]:
+    return {
+        "subscription_id": lease.subscription_id,
+        "stream_id": lease.stream_id,
+        "partition": lease.partition,
+        "lease_token": lease.token,
+    }
 
 
 async def _answer(conn: Connection, name: str, schema: str, **parameters: Any) -> Any:
