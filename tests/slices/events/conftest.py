@@ -34,7 +34,7 @@ _EMPTY = """
         for name in
             select format('%I.%I', schemaname, tablename)
             from pg_tables
-            where schemaname in ('event_store', 'shop_events')
+            where schemaname in ('event_store', 'shop_events') and tablename <> 'schema_migrations'
         loop
             execute 'delete from ' || name;
         end loop;

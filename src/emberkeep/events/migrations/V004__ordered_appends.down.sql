@@ -120,6 +120,7 @@ grant execute on all functions in schema ${schema} to public;
 grant insert on ${schema}.events to emberkeep_service;
 grant insert, update on ${schema}.event_streams, ${schema}.subscriptions to emberkeep_service;
 grant usage on sequence ${schema}.events_event_id_seq to emberkeep_service;
+revoke select on sequence ${schema}.events_event_id_seq from emberkeep_service;
 
 do $$
 declare

@@ -710,9 +710,6 @@ comment on function ${schema}.append_to_stream(
 -------------------------------------------------------------------------------
 
 revoke execute on all functions in schema ${schema} from public;
-revoke insert, update on ${schema}.event_streams, ${schema}.events, ${schema}.subscriptions
-from emberkeep_service;
-revoke usage on sequence ${schema}.events_event_id_seq from emberkeep_service;
 grant select on sequence ${schema}.events_event_id_seq to emberkeep_service;
 
 do $$

@@ -63,7 +63,20 @@ begin
 end
 $$;
 
+-- As V004 left them: holding for what is written, not looked at for what was.
+alter table ${schema}.events
+drop constraint events_event_type,
+drop constraint events_event_version,
+drop constraint events_metadata,
+add constraint events_event_type check (char_length(event_type) between 1 and 255) not valid,
+add constraint events_event_version check (event_version >= 1) not valid,
+add constraint events_metadata check (jsonb_typeof(metadata) = 'object') not valid;
+
 alter table ${schema}.event_streams
 drop column deleted_by,
 drop column erased_events,
 drop column erased_at;
+
+grant insert on ${schema}.events to emberkeep_service;
+grant insert, update on ${schema}.event_streams, ${schema}.subscriptions to emberkeep_service;
+grant usage on sequence ${schema}.events_event_id_seq to emberkeep_service;

@@ -909,6 +909,12 @@ comment on function ${schema}.delete_snapshot(text) is
 -- Who may
 -------------------------------------------------------------------------------
 
+-- Not in V004: an append that waits for the locks of that file runs on with the rights of its
+-- caller, as the function it had begun does. It has ended before this file could lock the streams.
+revoke insert, update on ${schema}.event_streams, ${schema}.events, ${schema}.subscriptions
+from emberkeep_service;
+revoke usage on sequence ${schema}.events_event_id_seq from emberkeep_service;
+
 revoke execute on all functions in schema ${schema} from public;
 
 do $$

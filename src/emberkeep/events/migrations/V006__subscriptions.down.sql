@@ -1,5 +1,5 @@
 -------------------------------------------------------------------------------
--- Takes back V006, with every checkpoint
+-- Takes back V006; of a subscription only the checkpoint of its slowest partition is kept
 -------------------------------------------------------------------------------
 
 drop view ${schema}.subscription_states;

@@ -34,6 +34,24 @@ comment on column ${schema}.subscription_partitions.lease_token is
 comment on column ${schema}.subscription_partitions.stopped_at is
 'Set where an event could not be handled and the subscription stops at such; an operator resumes it.';
 
+-- Who followed a stream before there were partitions goes on where it was.
+insert into ${schema}.subscription_partitions (
+    subscription_id,
+    stream_id,
+    partition,
+    last_seen_event_id,
+    last_seen_stream_version,
+    updated_at
+)
+select
+    known.subscription_id,
+    known.stream_id,
+    0 as partition,
+    coalesce(known.last_seen_event_id, 0) as last_seen_event_id,
+    coalesce(known.last_seen_stream_version, 0) as last_seen_stream_version,
+    known.updated_at
+from ${schema}.subscriptions as known;
+
 create table ${schema}.subscription_consumers (
     consumer_id uuid not null,
     subscription_id text not null,
