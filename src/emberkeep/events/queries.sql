@@ -575,6 +575,12 @@ from event_store.projections as projection
 where projection.projection_name = %(projection_name)s::text
 for share;
 
+-- name: read_projection
+-- The generation of a projection that its readers see; no row where it was never begun.
+select projection.live_generation
+from event_store.projections as projection
+where projection.projection_name = %(projection_name)s::text;
+
 -- name: create_projection
 -- No row where it is there already.
 insert into event_store.projections (projection_name, live_generation, updated_at)

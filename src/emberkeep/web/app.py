@@ -36,6 +36,10 @@ _TRANSACTIONS: Final = frozenset({"conn", "keyed_conn"})
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+async def _measure_nothing() -> Sequence[Figure]:
+    return ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """What the front needs of the house.
@@ -48,7 +52,7 @@ class Services:
     keys: Keys
     database: Database
     check_ready: Callable[[], Awaitable[None]]
-    measure: Callable[[], Awaitable[Sequence[Figure]]]
+    measure: Callable[[], Awaitable[Sequence[Figure]]] = _measure_nothing
     routes: Sequence[HTTPRouteHandler] = ()
     hot_routes: Sequence[HotRoute] = ()
     provided: Mapping[str, object] = dataclasses.field(default_factory=dict[str, object])

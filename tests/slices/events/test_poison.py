@@ -265,3 +265,34 @@ async def test_one_poisoned_partition_stops_alone(hub: SubscriptionHub, conn: Co
 async def are_more(consumer: Consumer, before: int) -> bool:
     """Say whether events were handled since."""
     return len(consumer.events) > before + 4
+
+
+# Handled in the transaction of the checkpoint
+
+
+async def test_what_a_projection_parked_is_replayed_in_a_transaction_of_its_own(
+    hub: SubscriptionHub, conn: Connection
+) -> None:
+    await append(conn, "a-1", 2)
+    is_mended = False
+    handled: list[int] = []
+
+    async def handle(conn: Connection, events: list[RecordedEvent]) -> None:
+        if any(event.stream_version == 1 for event in events):
+            await conn.execute("select 1" if is_mended else "select 1 / 0")
+        handled.extend(event.stream_version for event in events)
+
+    async with running(hub.run_batches(make_plan(), handle)):
+        await until(lambda: is_idle(conn))
+        await replay_parked(conn, subscription_id=NAME, source=EVERYTHING, actor="op")
+        await until(lambda: has_attempts(conn, 2))
+        assert await has_state(conn, ParkedState.PARKED)
+        is_mended = True
+        await replay_parked(conn, subscription_id=NAME, source=EVERYTHING, actor="op")
+        await until(lambda: has_state(conn, ParkedState.REPLAYED))
+    assert handled == [2, 1]
+
+
+async def has_attempts(conn: Connection, attempts: int) -> bool:
+    """Say whether the one parked event was tried so often."""
+    return [parked.attempts for parked in await read_parked(conn)] == [attempts]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
 from emberkeep.base.db import connect
-from emberkeep.events.model import EVERYTHING, RecordedEvent, SubscriptionId
+from emberkeep.events.model import EVERYTHING, RecordedEvent, SubscriptionId, SubscriptionStopped
 from emberkeep.events.service import (
     Projection,
     list_parked,
@@ -19,7 +20,7 @@ from emberkeep.events.service import (
     run_projection,
 )
 from tests.eventing import append
-from tests.following import make_plan, open_hub, running, until
+from tests.following import PATIENCE_S, make_plan, open_hub, running, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -253,3 +254,24 @@ async def test_the_store_counts_its_types(hub: SubscriptionHub, conn: Connection
 async def has_types(conn: Connection, events: int) -> bool:
     """Say whether so many events were counted."""
     return sum(count.events for count in await list_type_counts(conn)) == events
+
+
+async def test_a_rebuild_that_cannot_go_on_says_so_and_goes_on_when_it_can(
+    hub: SubscriptionHub, conn: Connection, totals: Connection
+) -> None:
+    await append(conn, "a-1", 2)
+    await append(conn, "bad-1")
+    is_mended = False
+
+    async def handle(conn: Connection, events: list[RecordedEvent], generation: int) -> None:
+        if any(event.stream_id == "bad-1" for event in events) and not is_mended:
+            raise ValueError("cannot be counted")
+        await count_events(conn, events, generation)
+
+    projection = dataclasses.replace(make_totals(), handle=handle)
+    with pytest.raises(SubscriptionStopped):
+        async with asyncio.timeout(PATIENCE_S):
+            await rebuild_projection(hub, projection, on_progress=lambda *_: None)
+    is_mended = True
+    assert await rebuild_projection(hub, projection, on_progress=lambda *_: None) == 2
+    assert await read_totals(totals, 2) == {"a-1": 2, "bad-1": 1}

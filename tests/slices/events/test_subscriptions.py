@@ -490,6 +490,15 @@ async def test_what_is_not_there_can_be_neither_reset_nor_deleted(conn: Connecti
         await find_subscription(conn, subscription_id=NAME)
 
 
+async def test_nobody_begins_in_the_future(hub: SubscriptionHub, conn: Connection) -> None:
+    await append(conn, "a-1", 2)
+    with pytest.raises(SubscriptionInvalid):
+        await hub.run(make_plan(start_from=3), Consumer().handle)
+    with pytest.raises(SubscriptionInvalid):
+        await hub.run(make_plan(source=OneStream(StreamId("a-1")), start_from=3), Consumer().handle)
+    assert await list_subscriptions(conn) == []
+
+
 @pytest.mark.parametrize("after", [-1, 2**63])
 async def test_a_subscription_cannot_be_sent_where_there_is_nothing(
     conn: Connection, after: int

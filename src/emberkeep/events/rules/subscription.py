@@ -15,6 +15,7 @@ from emberkeep.events.model import (
     OneStream,
     RecordedEvent,
     Source,
+    Start,
     StartFrom,
     StreamId,
     SubscriptionInvalid,
@@ -106,13 +107,13 @@ def check_plan(plan: SubscriptionPlan) -> None:
         raise SubscriptionInvalid("the subscription cannot be as it is asked for", errors)
 
 
-def check_reset(*, after: int | None, concurrency_limit: int) -> None:
+def check_reset(*, after: Start | None, concurrency_limit: int) -> None:
     """Let pass where a subscription can go on, and in how many partitions.
 
     :raises SubscriptionInvalid: with everything that is wrong
     """
     errors = _list_range_faults("concurrency_limit", concurrency_limit, 1, MAX_PARTITIONS)
-    if after is not None:
+    if isinstance(after, int):
         errors += _list_range_faults("after", after, 0, LAST_VERSION)
     if errors:
         raise SubscriptionInvalid("the subscription cannot be reset so", errors)

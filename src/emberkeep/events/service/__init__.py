@@ -1,7 +1,9 @@
 """Use cases of the event store. Other slices call these, and nothing else of it but its nouns.
 
-Reading order: appends, desk, reads, streams, snapshots; then those who follow: scan, watcher, lane,
-handling, membership, subscription, hub, projection; last what operators do: subscriptions, verify.
+Reading order: appends, desk, reads, streams, snapshots, archive; then those who follow: scan,
+watcher, ground, lane, handling, membership, subscription, hub, projection; last what operators do:
+subscriptions, operators, stores, figures, verify. drafts, pages and tails serve the routes and the
+commands, services puts all of it together.
 """
 
 from emberkeep.events.rules.append import check_schema, make_event

@@ -58,12 +58,17 @@ class EventWork:
             await lane.wait_for_call()
             for event in await lane.read_replays():
                 async with turn:
-                    try:
-                        await self._handle(lane.deliver(event).value)
-                    except Exception as e:  # noqa: BLE001 -- Whatever it is, it is kept beside the event.
-                        await lane.park(event, attempts=1, error=_describe(e))
-                    else:
-                        await lane.settle_replay(event)
+                    await self._replay(lane, event)
+
+    async def _replay(self, lane: Lane, event: RecordedEvent) -> None:
+        try:
+            await self._handle(lane.deliver(event).value)
+        except Exception as e:
+            if _is_passing(e):
+                raise
+            await lane.park(event, attempts=1, error=_describe(e))
+        else:
+            await lane.settle_replay(event)
 
 
 class BatchWork:
@@ -87,23 +92,48 @@ class BatchWork:
 
         :raises WorkDone: when everything up to `until` is dealt with
         """
+        turn = asyncio.Lock()
+        await run_until_first(self._handle_news(lane, turn), self._handle_replays(lane, turn))
+
+    async def _handle_news(self, lane: Lane, turn: asyncio.Lock) -> None:
         while True:
             events = await lane.read(self._plan.buffer_size, until=self._until)
             if not events:
                 raise WorkDone
-            try:
-                await self._handle_together(lane, events)
-            except Exception as e:
-                if _is_passing(e):
-                    raise
-                for event in events:
-                    await self._deal_with(lane, event)
+            async with turn:
+                await self._deal_with_all(lane, events)
+
+    async def _deal_with_all(self, lane: Lane, events: list[RecordedEvent]) -> None:
+        try:
+            await self._handle_together(lane, events)
+        except Exception as e:
+            if _is_passing(e):
+                raise
+            for event in events:
+                await self._deal_with(lane, event)
 
     async def _handle_together(self, lane: Lane, events: list[RecordedEvent]) -> None:
         async with self._database.transaction() as conn:
             await self._handle(conn, events)
             await lane.acknowledge_within(conn, events[-1])
         lane.note_committed(events[-1])
+
+    async def _handle_replays(self, lane: Lane, turn: asyncio.Lock) -> None:
+        while True:
+            await lane.wait_for_call()
+            for event in await lane.read_replays():
+                async with turn:
+                    await self._replay(lane, event)
+
+    async def _replay(self, lane: Lane, event: RecordedEvent) -> None:
+        try:
+            async with self._database.transaction() as conn:
+                await self._handle(conn, [event])
+                await lane.settle_replay_within(conn, event)
+        except Exception as e:
+            if _is_passing(e):
+                raise
+            await lane.park(event, attempts=1, error=_describe(e))
 
     async def _deal_with(self, lane: Lane, event: RecordedEvent) -> None:
         error = await _try_often(self._plan, lambda e: self._handle_together(lane, [e]), event)

@@ -19,7 +19,7 @@ from emberkeep.events.rules.upcast import NO_UPCASTERS, Upcasters
 from emberkeep.events.service.ground import Ground, Heartbeat
 from emberkeep.events.service.handling import BatchWork, EventWork, WorkDone
 from emberkeep.events.service.membership import Membership
-from emberkeep.events.service.scan import find_current, scan_source
+from emberkeep.events.service.scan import find_end, scan_source
 from emberkeep.events.service.subscription import Subscription
 from emberkeep.events.service.watcher import HorizonWatcher
 
@@ -152,14 +152,17 @@ class SubscriptionHub:
         then parked, or the partition stops at it. The errors are those of `run`.
 
         It returns once everything up to the number `until` is dealt with, if that is given.
+
+        :raises SubscriptionStopped: with `until`, when it stops at an event before that
         """
         rules.check_plan(plan)
         work = BatchWork(plan, handle, self.database, until=until)
+        membership = Membership(self._ground, plan, work, ends_when_stopped=until is not None)
         with contextlib.suppress(WorkDone):
-            await Membership(self._ground, plan, work).run()
+            await membership.run()
 
     async def find_end(self, source: Source) -> int:
         """Return the number of the present end of what can be followed."""
         async with self.database.connection() as conn:
-            event_id, version = await find_current(conn, source=source, schema=self.schema)
-        return version if isinstance(source, OneStream) else event_id
+            end = await find_end(conn, source=source, schema=self.schema)
+        return end.stream_version if isinstance(source, OneStream) else end.event_id

@@ -173,13 +173,24 @@ class Lane:
     async def settle_replay(self, event: RecordedEvent) -> None:
         """Say that a parked event was handled after all, unless somebody skipped it meanwhile."""
         async with self._database.connection() as conn:
-            await store.settle_replay(
-                conn,
-                lease=self._lease,
-                event_id=event.event_id,
-                now=clock.read_now(),
-                schema=self._schema,
-            )
+            await self._settle(conn, event)
+
+    async def settle_replay_within(self, conn: Connection, event: RecordedEvent) -> None:
+        """Do so in the transaction of `conn`.
+
+        :raises LeaseLost: when another consumer has the partition, or the event was skipped: roll
+            back
+        """
+        self._require(await self._settle(conn, event))
+
+    async def _settle(self, conn: Connection, event: RecordedEvent) -> bool:
+        return await store.settle_replay(
+            conn,
+            lease=self._lease,
+            event_id=event.event_id,
+            now=clock.read_now(),
+            schema=self._schema,
+        )
 
     async def stop_at(self, event: RecordedEvent, *, error: str) -> SubscriptionStopped:
         """Let nobody go on with the partition, at `event`; return the error that says so.

@@ -40,10 +40,18 @@ _log = structlog.get_logger(__name__)
 class Membership:
     """Keeps `work` going on as many partitions as are this consumer's share."""
 
-    def __init__(self, ground: Ground, plan: SubscriptionPlan, work: Work) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        plan: SubscriptionPlan,
+        work: Work,
+        *,
+        ends_when_stopped: bool = False,
+    ) -> None:
         self._ground = ground
         self._plan = plan
         self._work = work
+        self._ends_when_stopped = ends_when_stopped
         self._consumer_id = clock.new_id()
         self._lanes: dict[int, tuple[Lease, Lane, asyncio.Task[None]]] = {}
         self._is_forgotten = False
@@ -62,6 +70,7 @@ class Membership:
 
         :raises SubscriptionChanged: when it falls into another number of partitions
         :raises SubscriptionUnknown: when it was deleted meanwhile
+        :raises SubscriptionInvalid: when it would begin in the future
         :raises Exception: what `work` raised, if that was neither a lost lease, a stop, nor the
             database being away
         """
@@ -199,7 +208,10 @@ class Membership:
                 await self._judge(partition, task.exception())
 
     async def _judge(self, partition: int, error: BaseException | None) -> None:
-        if error is None or isinstance(error, LeaseLost | SubscriptionStopped) or db.is_away(error):
+        is_expected = isinstance(error, LeaseLost) or (
+            isinstance(error, SubscriptionStopped) and not self._ends_when_stopped
+        )
+        if error is None or is_expected or db.is_away(error):
             _log.warning(
                 "lane_ended",
                 subscription=self._plan.subscription_id,

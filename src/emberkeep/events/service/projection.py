@@ -82,14 +82,23 @@ async def rebuild_projection(
 
     The live one is kept up meanwhile by whoever does so. A rebuild that was broken off goes on
     where it was.
+
+    :raises SubscriptionStopped: when an event cannot be handled; what was built is kept
     """
     await _read_live(hub, projection)
     async with hub.database.connection() as conn:
         begun = await store.begin_rebuild(
             conn, projection_name=projection.name, now=clock.read_now(), schema=hub.schema
         )
-    assert begun is not None, "it was read a moment ago, and nobody takes projections away"
-    old, generation = begun
+        assert begun is not None, "it was read a moment ago, and nobody takes projections away"
+        old, generation = begun
+        # An earlier rebuild may have stopped at an event that can be handled by now.
+        await store.resume_subscription(
+            conn,
+            subscription_id=_make_plan(projection, generation).subscription_id,
+            stream_id=rules.name_source(projection.source),
+            schema=hub.schema,
+        )
     await _build(hub, projection, generation, on_progress)
     await _switch(hub, projection, old, generation)
     return generation
@@ -123,8 +132,10 @@ async def _build(
 
 
 async def _switch(hub: SubscriptionHub, projection: Projection, old: int, new: int) -> None:
-    """Let readers see the new generation, and take the old one away."""
+    """Let readers see the new generation, and take the old one away, or neither."""
     async with hub.database.transaction() as conn:
+        # First the pointer: it waits for whoever is just writing the old generation, and whoever
+        # would write it later finds that it was replaced.
         await store.switch_projection(
             conn,
             projection_name=projection.name,
@@ -132,8 +143,6 @@ async def _switch(hub: SubscriptionHub, projection: Projection, old: int, new: i
             now=clock.read_now(),
             schema=hub.schema,
         )
-    async with hub.database.transaction() as conn:
-        # First the checkpoint: without it, whoever still writes the old one is refused.
         await store.delete_subscription(
             conn,
             subscription_id=_make_plan(projection, old).subscription_id,
@@ -170,6 +179,14 @@ def make_type_counts(schema: str = DEFAULT_SCHEMA) -> Projection:
         await store.delete_event_type_counts(conn, generation=generation, schema=schema)
 
     return Projection(name=_TYPE_COUNTS, handle=handle, clear=clear)
+
+
+async def find_counting_subscription(
+    conn: Connection, *, schema: str = DEFAULT_SCHEMA
+) -> SubscriptionId | None:
+    """Return the subscription that keeps the live counts; None where nobody has begun to."""
+    live = await store.read_projection(conn, projection_name=_TYPE_COUNTS, schema=schema)
+    return None if live is None else _make_plan(make_type_counts(schema), live).subscription_id
 
 
 async def list_type_counts(conn: Connection, *, schema: str = DEFAULT_SCHEMA) -> list[TypeCount]:

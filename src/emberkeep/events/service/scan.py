@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, assert_never
 
 from emberkeep.base import clock
 from emberkeep.base.db import Connection
+from emberkeep.base.errors import FieldError
 from emberkeep.events import store
 from emberkeep.events.model import (
     AllStreams,
@@ -14,10 +15,13 @@ from emberkeep.events.model import (
     OneStream,
     RecordedEvent,
     Source,
+    Start,
     StartFrom,
+    SubscriptionInvalid,
     SubscriptionPlan,
 )
 from emberkeep.events.rules import subscription as rules
+from emberkeep.events.rules.progress import Position
 
 # Where only some events are wanted, one statement looks at no more positions than these.
 _WINDOW: Final = 20_000
@@ -80,35 +84,50 @@ async def scan_source(
     return Scan(events, through, through == horizon)
 
 
-async def find_current(conn: Connection, *, source: Source, schema: str) -> tuple[int, int]:
-    """Return (event id, stream version) of the present end of what is followed."""
+async def find_start(conn: Connection, *, source: Source, start: Start, schema: str) -> Position:
+    """Return where `start` lies in what is followed.
+
+    :raises SubscriptionInvalid: when nothing stands there yet: what comes before it would be lost
+    """
+    end = await find_end(conn, source=source, schema=schema)
+    match start:
+        case StartFrom.ORIGIN:
+            return Position(0, 0)
+        case StartFrom.CURRENT:
+            return end
+        case number:
+            is_stream = isinstance(source, OneStream)
+            last = end.stream_version if is_stream else end.event_id
+            if number > last:
+                raise SubscriptionInvalid(
+                    "a subscription cannot begin in the future",
+                    (FieldError("after", f"lies after the present end, which is {last:,}"),),
+                )
+            return Position(0, number) if is_stream else Position(number, 0)
+
+
+async def find_end(conn: Connection, *, source: Source, schema: str) -> Position:
+    """Return the present end of what is followed."""
     horizon = await store.read_horizon(conn, schema=schema)
     if not isinstance(source, OneStream):
-        return horizon.event_id, 0
+        return Position(horizon.event_id, 0)
     info = await store.read_stream_info(conn, stream_id=source.stream_id, schema=schema)
-    return horizon.event_id, 0 if info is None else info.stream_version
+    return Position(horizon.event_id, 0 if info is None else info.stream_version)
 
 
 async def ensure_subscription(conn: Connection, *, plan: SubscriptionPlan, schema: str) -> int:
-    """Begin the subscription unless it is there; return into how many partitions it falls."""
-    event_id, stream_version = await _find_start(conn, plan=plan, schema=schema)
+    """Begin the subscription unless it is there; return into how many partitions it falls.
+
+    :raises SubscriptionInvalid: when it would begin in the future
+    """
+    start = await find_start(conn, source=plan.source, start=plan.start_from, schema=schema)
     return await store.create_subscription(
         conn,
         subscription_id=plan.subscription_id,
         stream_id=rules.name_source(plan.source),
-        start_event_id=event_id,
-        start_stream_version=stream_version,
+        start_event_id=start.event_id,
+        start_stream_version=start.stream_version,
         concurrency_limit=plan.concurrency_limit,
         now=clock.read_now(),
         schema=schema,
     )
-
-
-async def _find_start(conn: Connection, *, plan: SubscriptionPlan, schema: str) -> tuple[int, int]:
-    match plan.start_from:
-        case StartFrom.ORIGIN:
-            return 0, 0
-        case StartFrom.CURRENT:
-            return await find_current(conn, source=plan.source, schema=schema)
-        case number:
-            return (0, number) if isinstance(plan.source, OneStream) else (number, 0)

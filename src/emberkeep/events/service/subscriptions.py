@@ -16,14 +16,15 @@ from emberkeep.events.model import (
     DEFAULT_SCHEMA,
     LAST_VERSION,
     Consumer,
-    OneStream,
     ParkedEvent,
     Source,
+    Start,
     SubscriptionId,
     SubscriptionState,
     SubscriptionUnknown,
 )
 from emberkeep.events.rules import subscription as rules
+from emberkeep.events.service.scan import find_start
 
 
 class _ParkedCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -172,7 +173,7 @@ async def reset_subscription(
     *,
     subscription_id: SubscriptionId,
     source: Source,
-    after: int | None,
+    after: Start | None,
     concurrency_limit: int,
     now: datetime.datetime,
     schema: str = DEFAULT_SCHEMA,
@@ -183,16 +184,18 @@ async def reset_subscription(
     works on it loses the partitions, and what is not acknowledged is delivered again.
 
     :raises SubscriptionUnknown: when there is none
-    :raises SubscriptionInvalid: when there can be no such number
+    :raises SubscriptionInvalid: when there can be no such number, or nothing stands there yet
     """
     rules.check_reset(after=after, concurrency_limit=concurrency_limit)
-    is_stream = isinstance(source, OneStream)
+    start = (
+        None if after is None else await find_start(conn, source=source, start=after, schema=schema)
+    )
     is_known = await store.reset_subscription(
         conn,
         subscription_id=subscription_id,
         stream_id=rules.name_source(source),
-        start_event_id=None if after is None or is_stream else after,
-        start_stream_version=None if after is None or not is_stream else after,
+        start_event_id=None if start is None else start.event_id,
+        start_stream_version=None if start is None else start.stream_version,
         concurrency_limit=concurrency_limit,
         now=now,
         schema=schema,

@@ -18,6 +18,7 @@ from emberkeep.events.store.projections import (
     delete_event_type_counts,
     hold_projection,
     list_event_type_counts,
+    read_projection,
     switch_projection,
 )
 from emberkeep.events.store.reads import (
@@ -108,6 +109,7 @@ __all__ = [
     "read_all_backward",
     "read_all_forward",
     "read_horizon",
+    "read_projection",
     "read_replays",
     "read_snapshot",
     "read_stream_backward",

@@ -22,6 +22,15 @@ async def create_projection(
     )
 
 
+async def read_projection(conn: Connection, *, projection_name: str, schema: str) -> int | None:
+    """Return the generation that readers see; None where the projection was never begun."""
+    cursor = await conn.execute(
+        for_schema(schema)["read_projection"], {"projection_name": projection_name}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
 async def hold_projection(
     conn: Connection, *, projection_name: str, schema: str
 ) -> tuple[int, int | None] | None:
