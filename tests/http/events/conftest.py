@@ -13,6 +13,7 @@ from emberkeep.events.routes import ROUTES
 from emberkeep.events.service.services import make_services
 from emberkeep.web.app import Services, make_app
 from tests.conftest import lend_database
+from tests.http.events.serving import measure_nothing
 from tests.http.notes_app import KEYS
 from tests.http.xp.api import Api
 
@@ -54,6 +55,7 @@ async def _open_api(dsn: str, settings: Settings) -> AsyncGenerator[Api]:
                 keys=KEYS,
                 database=database,
                 check_ready=api.check_ready,
+                measure=measure_nothing,
                 routes=ROUTES,
                 provided={"events": events},
                 read_now=lambda: api.now,

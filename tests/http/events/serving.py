@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from emberkeep.base.figures import Figure
+
 
 async def _is_ready() -> None:
     return
+
+
+async def measure_nothing() -> list[Figure]:
+    """Have nothing to tell a monitor."""
+    return []
 
 
 async def _serve(dsn: str, sock: socket.socket, servers: list[uvicorn.Server]) -> None:
@@ -35,6 +42,7 @@ async def _serve(dsn: str, sock: socket.socket, servers: list[uvicorn.Server]) -
                 keys=KEYS,
                 database=database,
                 check_ready=_is_ready,
+                measure=measure_nothing,
                 routes=ROUTES,
                 provided={"events": events},
                 read_now=lambda: NOW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,8 +15,11 @@ from emberkeep.base.place import Place
 from emberkeep.events import service
 from emberkeep.events.commands.console import (
     ACTOR,
+    INSTANT,
     AsJson,
+    Expected,
     Schema,
+    Stream,
     check_text,
     hint,
     open_settings,
@@ -24,6 +27,7 @@ from emberkeep.events.commands.console import (
     print_json,
     read_bytes,
     say,
+    shorten,
     show_table,
 )
 from emberkeep.events.model import (
@@ -31,7 +35,6 @@ from emberkeep.events.model import (
     DEFAULT_SCHEMA,
     LAST_VERSION,
     Appended,
-    AppendInvalid,
     Direction,
     ExpectedVersion,
     StreamId,
@@ -42,13 +45,8 @@ from emberkeep.events.service.drafts import (
     EventDraft,
     Origin,
     make_events,
-    parse_expected_version,
 )
 from emberkeep.events.service.pages import MAX_ITEMS, EventItem, EventPage, read_event_page
-
-Stream = Annotated[str, typer.Argument(metavar="STREAM", callback=check_text)]
-_INSTANT: Final = "%Y-%m-%d %H:%M:%S"
-_MOST_DATA_SHOWN: Final = 200
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -56,13 +54,6 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(append)
     app.command()(read)
     app.command("streams")(list_streams)
-
-
-def _parse_expected(text: str) -> ExpectedVersion:
-    try:
-        return parse_expected_version(text)
-    except AppendInvalid as e:
-        raise typer.BadParameter(e.errors[0].message) from e
 
 
 def append(
@@ -89,14 +80,7 @@ def append(
         str | None,
         typer.Option(metavar="FILE", help="Events as JSON Lines instead; - is standard input."),
     ] = None,
-    expected_version: Annotated[
-        Any,
-        typer.Option(
-            parser=_parse_expected,
-            metavar="V",
-            help="any, no_stream, stream_exists, or the version of the last event.",
-        ),
-    ] = "any",
+    expected_version: Expected = "any",
     event_uuid: Annotated[
         uuid.UUID | None,
         typer.Option("--uuid", help="Its id, under which it is appended once, however often."),
@@ -254,10 +238,8 @@ def _show_events(found: EventPage, *, is_all: bool) -> None:
 
 
 def _describe_item(item: EventItem) -> tuple[str, str, str]:
-    data = bytes(item.data).decode()
-    if len(data) > _MOST_DATA_SHOWN:
-        data = f"{data[:_MOST_DATA_SHOWN]}… (--json shows all)"
-    return item.event_type, f"{item.created_at:{_INSTANT}}", data
+    data = shorten(bytes(item.data).decode())
+    return item.event_type, f"{item.created_at:{INSTANT}}", data
 
 
 def list_streams(
@@ -312,7 +294,7 @@ def _describe_stream(info: StreamInfo) -> tuple[str, ...]:
     return (
         info.stream_id,
         str(info.stream_version),
-        f"{info.created_at:{_INSTANT}}",
-        f"{info.updated_at:{_INSTANT}}",
+        f"{info.created_at:{INSTANT}}",
+        f"{info.updated_at:{INSTANT}}",
         state,
     )

@@ -8,7 +8,8 @@ import msgspec
 from litestar.params import PathParameter, QueryParameter
 
 from emberkeep.base import page
-from emberkeep.events.model import Expected, ExpectedVersion
+from emberkeep.events import service
+from emberkeep.events.model import Expected, ExpectedVersion, Source
 from emberkeep.events.service.pages import MAX_ITEMS
 
 # Numbers of JSON stop being exact there; a store never gets so far.
@@ -39,9 +40,27 @@ Limit = Annotated[
 After = Annotated[
     str | None, QueryParameter(description="The `next` of the page before; none: the first page.")
 ]
+SubscriptionPath = Annotated[
+    str, PathParameter(description="The subscription's name, 1 to 255 characters, without a slash.")
+]
+SubscriptionSource = Annotated[
+    str | None,
+    QueryParameter(
+        name="source",
+        description="The `stream_id` of what it follows, where several have the name.",
+    ),
+]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 
 
 def to_expected(value: str | int) -> ExpectedVersion:
     """Return the expectation that a body says."""
     return value if isinstance(value, int) else Expected(value)
+
+
+def parse_source(name: str | None) -> Source | None:
+    """Return what the query says a subscription follows.
+
+    :raises SubscriptionInvalid: if nothing can have this name
+    """
+    return None if name is None else service.parse_source(name)
