@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from emberkeep import worker
-from emberkeep.base import clock, log
+from emberkeep.base import clock, log, tasks
 from emberkeep.base.check import Check
 from emberkeep.base.config import Secret, Settings, load_settings
 from emberkeep.base.db import Connection, Database, connect, open_database
@@ -186,13 +186,7 @@ async def _open_ground(
 async def _start_loops(stack: contextlib.AsyncExitStack, hub: SubscriptionHub) -> tuple[str, ...]:
     loops = worker.make_loops(hub)
     running = asyncio.create_task(worker.run_loops(loops))
-
-    async def end() -> None:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(tasks.end_tasks, running)
     return tuple(loops)
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, Final
 
+_CANCEL_AGAIN_S: Final = 1.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -23,6 +24,16 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel `tasks` and wait until they have ended; what they raise is left in them."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        # Again after a while: see heed_cancellation.
+        _, left = await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+
+
 async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
     """Run all of `works` until one ends, then cancel and await the others.
 
@@ -32,9 +43,7 @@ async def run_until_first(*works: Coroutine[Any, Any, None]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
     for task in done:
         task.result()
 

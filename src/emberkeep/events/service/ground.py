@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import datetime
 import uuid
@@ -14,6 +13,7 @@ import structlog
 
 from emberkeep.base import clock
 from emberkeep.base.db import Database
+from emberkeep.base.tasks import end_tasks
 from emberkeep.events import store
 from emberkeep.events.rules.upcast import Upcasters
 from emberkeep.events.service.watcher import HorizonWatcher
@@ -40,11 +40,8 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Let all leases run out."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        if self._task is not None:
+            await end_tasks(self._task)
 
     def keep_alive(self, consumer_id: uuid.UUID, note_forgotten: Callable[[], None]) -> None:
         """Renew what this consumer leases; tell it when others have taken it for dead."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from emberkeep.base import clock, db
+from emberkeep.base.tasks import end_tasks
 from emberkeep.events import store
 from emberkeep.events.model import (
     Lease,
@@ -54,6 +55,8 @@ class Membership:
         self._ends_when_stopped = ends_when_stopped
         self._consumer_id = clock.new_id()
         self._lanes: dict[int, tuple[Lease, Lane, asyncio.Task[None]]] = {}
+        # By these leases a commit may still be under way, whose reply was lost.
+        self._doubtful: list[Lease] = []
         self._is_forgotten = False
 
     def find_lane(self, partition: int) -> Lane | None:
@@ -129,6 +132,9 @@ class Membership:
         try:
             if self._is_forgotten:
                 await self._join()
+            # Waits for the commit, or makes it fail. Under the old lease the work would be done again.
+            await self._give_back(self._doubtful)
+            self._doubtful.clear()
             leases = await self._lease()
             held = {lease.partition: lease.token for lease in leases}
             lost = [p for p, (lease, _, _) in self._lanes.items() if held.get(p) != lease.token]
@@ -190,9 +196,7 @@ class Membership:
             for partition in list(partitions)
             if partition in self._lanes
         ]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
     async def _wait(self, call: Awaitable[None]) -> None:
         """Wait for a call or the next turn, or until a lane ends, and say why it did."""
@@ -202,12 +206,12 @@ class Membership:
             await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        for partition, (_, _, task) in list(self._lanes.items()):
+        for partition, (lease, _, task) in list(self._lanes.items()):
             if task.done():
                 del self._lanes[partition]
-                await self._judge(partition, task.exception())
+                await self._judge(lease, task.exception())
 
-    async def _judge(self, partition: int, error: BaseException | None) -> None:
+    async def _judge(self, lease: Lease, error: BaseException | None) -> None:
         is_expected = isinstance(error, LeaseLost) or (
             isinstance(error, SubscriptionStopped) and not self._ends_when_stopped
         )
@@ -215,9 +219,11 @@ class Membership:
             _log.warning(
                 "lane_ended",
                 subscription=self._plan.subscription_id,
-                partition=partition,
+                partition=lease.partition,
                 error=type(error).__name__,
             )
+            if error is not None and db.is_away(error):
+                self._doubtful.append(lease)
             # Whatever it was, to try again at once would be no help.
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
             return

@@ -7,7 +7,7 @@ import collections
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from emberkeep.base.tasks import run_until_first
+from emberkeep.base.tasks import end_tasks, run_until_first
 from emberkeep.events.model import Delivery, LeaseLost, RecordedEvent, SubscriptionPlan
 from emberkeep.events.service.lane import Lane
 from emberkeep.events.service.membership import Membership
@@ -29,16 +29,20 @@ class Subscription:
 
     @contextlib.asynccontextmanager
     async def kept_by(self, membership: Membership) -> AsyncGenerator[None]:
-        """Let `membership` feed this subscription for the length of the block."""
+        """Let `membership` feed this subscription for the length of the block.
+
+        What ended it before, if anything did, is raised at the end of a block that did not notice.
+        """
         self._membership = membership
         self._task = asyncio.create_task(membership.run())
         self._task.add_done_callback(lambda _: self._has_news.set())
         try:
             yield
         finally:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
+            failure = None if self._task.cancelled() else self._task.exception()
+        if failure is not None:
+            raise failure
 
     def __aiter__(self) -> AsyncIterator[Delivery]:
         """Yield deliveries without end; errors as `next`."""

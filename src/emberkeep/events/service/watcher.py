@@ -102,11 +102,8 @@ class HorizonWatcher:
 
     async def stop(self) -> None:
         """End watching; followers wait for their own time-outs from now on."""
-        if self._task is None:
-            return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        if self._task is not None:
+            await tasks.end_tasks(self._task)
 
     @contextlib.contextmanager
     def watch(self, source: Source) -> Generator[Watch]:
