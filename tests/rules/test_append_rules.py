@@ -370,3 +370,11 @@ def test_a_name_that_would_have_to_be_quoted_is_no_store(schema: str) -> None:
     with pytest.raises(ReadInvalid) as refusal:
         check_schema(schema)
     assert list_paths(refusal.value) == ["schema"]
+
+
+def test_types_and_schemas_that_belong_to_others_are_refused() -> None:
+    with pytest.raises(AppendInvalid) as refusal:
+        check_append(make_one(event_type="$ended"))
+    assert list_paths(refusal.value) == ["events[0].event_type"]
+    with pytest.raises(ReadInvalid):
+        check_schema("pg_shop")

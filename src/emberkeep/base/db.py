@@ -58,9 +58,9 @@ def is_connection_lost(error: BaseException) -> bool:
     )
 
 
-def is_away(error: BaseException) -> bool:
-    """Say whether `error` means that the database does not answer now, whatever was asked."""
-    return isinstance(error, Unavailable) or is_connection_lost(error)
+def is_passing(error: BaseException) -> bool:
+    """Say whether `error` is nobody's fault and may be gone next time: away, or in the way."""
+    return isinstance(error, Unavailable) or is_connection_lost(error) or is_worth_retrying(error)
 
 
 _OPTIONS = "-c timezone=UTC"

@@ -204,6 +204,8 @@ class SubscriptionPlan:
     returns them. Events with one `partition_by` are handled one after the other; with a
     `concurrency_limit` others may be handled meanwhile. `start_from` counts the first time only.
 
+    `selector`, `mapper` and `partition_by` must not raise: which event they would park is not known.
+
     Up to `buffer_size` events of a partition are read and not acknowledged. A checkpoint is written
     after `checkpoint_every` of them or `checkpoint_after_s`. An event that fails is tried again
     after each of `retry_pauses_s`, and then `on_failure`.

@@ -286,7 +286,7 @@ with store as (
     select
         numbers.seqcache = 1 and numbers.seqincrement = 1 and not numbers.seqcycle as is_plain,
         coalesce(pg_sequence_last_value(numbers.seqrelid::regclass), 0) >= coalesce(
-            (select max(event.event_id) from event_store.events as event), 0
+            (select max(event.event_id) from event_store.all_events as event), 0
         ) as is_ahead,
         not exists (
             select
@@ -686,10 +686,15 @@ select
     ) as size_bytes;
 
 -- name: measure_appends
--- One row: transactions that hold the fence, and for how long the oldest of them has been open.
+-- One row: transactions that hold the fence, and for how long the oldest of them has been open;
+-- null where the role may not know.
 select
     count(*) as open_appends,
-    coalesce(extract(epoch from %(now)s - min(activity.xact_start)), 0) as oldest_s
+    case
+        when count(*) = 0 then 0
+        when bool_and(activity.xact_start is not null)
+            then extract(epoch from %(now)s - min(activity.xact_start))::float8
+    end as oldest_s
 from event_store.list_fences() as fence
 left join pg_stat_activity as activity on fence.pid = activity.pid;
 

@@ -27,6 +27,7 @@ from emberkeep.events.service import (
     make_event,
     read_all_forward,
 )
+from emberkeep.events.service.tails import begin_tail
 from tests.eventing import NOW, append, list_places
 from tests.following import PATIENCE_S, open_hub
 
@@ -148,6 +149,14 @@ async def test_the_end_of_a_stream_ends_who_follows_it(
     await append(conn, "b-1")
     with pytest.raises(StreamDeleted):
         await take(hub.follow(OneStream(StreamId("a-1")), after=0), 1)
+
+
+async def test_a_tail_does_not_begin_in_the_future(hub: SubscriptionHub, conn: Connection) -> None:
+    await append(conn, "a-1", 2)
+    for source in (EVERYTHING, OneStream(StreamId("a-1"))):
+        await begin_tail(hub, source, after=2)
+        with pytest.raises(SubscriptionInvalid):
+            await begin_tail(hub, source, after=3)
 
 
 async def test_what_cannot_be_followed_is_refused(hub: SubscriptionHub) -> None:

@@ -595,3 +595,9 @@ def test_a_snapshot_is_shown_and_forgotten(store: str) -> None:
     assert _ask("snapshot", "order-1")["data"] == {"paid": True}
     assert _read("snapshot", "order-1", "--delete").endswith('data {"paid":true} deleted')
     assert isinstance(_run("snapshot", "order-1").exception, SnapshotUnknown)
+
+
+def test_a_projection_keeps_its_own_place() -> None:
+    refused = _run("reset-subscription", "projection:event-type-counts:1", "--after", "origin")
+    assert isinstance(refused.exception, SubscriptionInvalid)
+    assert "rebuild" in refused.exception.errors[0].message

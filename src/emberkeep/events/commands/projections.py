@@ -38,6 +38,7 @@ from emberkeep.events.commands.console import (
 from emberkeep.events.model import DEFAULT_SCHEMA, ProjectionUnknown
 from emberkeep.events.service import Projection, make_type_counts
 from emberkeep.events.service.operators import TypeCounts, read_type_counts
+from emberkeep.events.service.stores import name_command
 
 _MAKERS: Final = (make_type_counts,)
 
@@ -147,6 +148,8 @@ def list_types(schema: Schema = DEFAULT_SCHEMA, as_json: AsJson = False) -> None
     else:
         say("nothing is counted yet")
     if found.lag is None:
-        hint("`emberkeep worker` counts; so does `emberkeep events rebuild event-type-counts`")
+        rebuilding = name_command("rebuild event-type-counts", schema)
+        worker = "`emberkeep worker` counts; so does " if schema == DEFAULT_SCHEMA else ""
+        hint(f"{worker}`{rebuilding}`" + ("" if worker else " counts them"))
     elif found.lag:
         hint(f"{found.lag:,} positions are still to be counted: `emberkeep worker` does that")

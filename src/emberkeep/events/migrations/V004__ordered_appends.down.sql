@@ -15,7 +15,8 @@ drop function ${schema}.check_stream_id(text);
 alter table ${schema}.events
 drop constraint events_event_type,
 drop constraint events_event_version,
-drop constraint events_metadata;
+drop constraint events_metadata,
+drop constraint events_created_at;
 
 drop function ${schema}.check_version(bigint, bigint);
 drop function ${schema}.is_expected(bigint, bigint);

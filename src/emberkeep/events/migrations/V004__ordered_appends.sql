@@ -190,7 +190,10 @@ $$;
 alter table ${schema}.events
 add constraint events_event_type check (char_length(event_type) between 1 and 255) not valid,
 add constraint events_event_version check (event_version >= 1) not valid,
-add constraint events_metadata check (jsonb_typeof(metadata) = 'object') not valid;
+add constraint events_metadata check (jsonb_typeof(metadata) = 'object') not valid,
+-- The archive is by month, and a month has a year of four digits.
+add constraint events_created_at
+check (created_at >= '0001-01-01 00:00+00' and created_at < '9999-12-01 00:00+00') not valid;
 
 -------------------------------------------------------------------------------
 -- Append to any streams, whatever their versions: all or nothing

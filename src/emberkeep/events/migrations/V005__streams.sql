@@ -6,7 +6,8 @@
 alter table ${schema}.events
 validate constraint events_event_type,
 validate constraint events_event_version,
-validate constraint events_metadata;
+validate constraint events_metadata,
+validate constraint events_created_at;
 
 alter table ${schema}.event_streams
 add column erased_at timestamptz null,
@@ -522,6 +523,8 @@ declare
     base bigint;
     missing bigint;
 begin
+    lock table only ${schema}.archived_events in row exclusive mode;
+
     -- Before the stream itself, as erase_stream does: whoever erases these events waits for us, or
     -- we for him, and neither waits for the other.
     perform origin.stream_id
@@ -625,6 +628,8 @@ declare
     last_version bigint;
     erased bigint;
 begin
+    lock table only ${schema}.archived_events in share row exclusive mode;
+
     select known.stream_version
     into last_version
     from ${schema}.event_streams as known
@@ -746,6 +751,8 @@ declare
     first_day date;
     archived bigint;
 begin
+    lock table only ${schema}.archived_events in share row exclusive mode;
+
     select edge.horizon
     into last_final
     from ${schema}.read_horizon() as edge;

@@ -3,6 +3,8 @@
 -------------------------------------------------------------------------------
 
 drop view ${schema}.subscription_states;
+drop trigger event_streams_settle_parked on ${schema}.event_streams;
+drop function ${schema}.settle_parked_of_the_erased();
 drop function ${schema}.expire_events(timestamptz);
 drop function ${schema}.scan_stream(text, bigint, text[], int);
 drop function ${schema}.read_replays(text, text, int, int);
@@ -27,6 +29,7 @@ drop table ${schema}.projections;
 drop table ${schema}.parked_events;
 drop table ${schema}.subscription_consumers;
 drop table ${schema}.subscription_partitions;
+drop sequence ${schema}.lease_token_seq;
 
 comment on column ${schema}.subscriptions.stream_id is null;
 

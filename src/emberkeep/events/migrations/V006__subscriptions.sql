@@ -128,6 +128,8 @@ as $$
     select pg_notify((parse_ident('${schema}'))[1], '*')
 $$;
 
+create sequence ${schema}.lease_token_seq;
+
 create function ${schema}.create_subscription(
     subscription_id text,
     stream_id text,
@@ -219,6 +221,13 @@ declare
     least_stream_version bigint;
     next_token bigint;
 begin
+    -- Partitions first, as acknowledge_events does, so that neither waits for the other.
+    perform 1
+    from ${schema}.subscription_partitions as known
+    where known.subscription_id = subscription_id and known.stream_id = stream_id
+    order by known.partition
+    for update;
+
     perform 1
     from ${schema}.subscriptions as known
     where known.subscription_id = subscription_id and known.stream_id = stream_id
@@ -237,7 +246,7 @@ begin
     select
         coalesce(start_event_id, min(removed.last_seen_event_id)),
         coalesce(start_stream_version, min(removed.last_seen_stream_version)),
-        max(removed.lease_token) + 1
+        nextval('${schema}.lease_token_seq')
     into least_event_id, least_stream_version, next_token
     from removed;
 
@@ -269,6 +278,13 @@ begin
         updated_at = reset_at
     where known.subscription_id = subscription_id and known.stream_id = stream_id;
 
+    update ${schema}.parked_events as known
+    set partition = known.partition % reset_subscription.concurrency_limit
+    where
+        known.subscription_id = subscription_id
+        and known.stream_id = stream_id
+        and known.partition >= reset_subscription.concurrency_limit;
+
     perform ${schema}.call_consumers();
 
     return true;
@@ -284,6 +300,14 @@ security definer
 set search_path = pg_catalog, pg_temp -- noqa: PRS
 as $$
 begin
+    perform 1
+    from ${schema}.subscription_partitions as known
+    where
+        known.subscription_id = delete_subscription.subscription_id
+        and known.stream_id = delete_subscription.stream_id
+    order by known.partition
+    for update;
+
     delete from ${schema}.subscriptions as known
     where
         known.subscription_id = delete_subscription.subscription_id
@@ -438,7 +462,7 @@ begin
         set
             leased_by = lease_partitions.consumer_id,
             leased_until = lease_partitions.leased_until,
-            lease_token = known.lease_token + 1
+            lease_token = nextval('${schema}.lease_token_seq')
         from (
             select vacant.partition
             from ${schema}.subscription_partitions as vacant
@@ -823,6 +847,35 @@ $$;
 comment on function ${schema}.settle_replay(text, text, int, bigint, bigint, timestamptz) is
 'Says that a parked event was handled after all; false where the lease was lost, or it was skipped.';
 
+-- An event that is gone can be handled by nobody, and what is kept of its failure might quote it.
+create function ${schema}.settle_parked_of_the_erased() returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp -- noqa: PRS
+as $$
+begin
+    update ${schema}.parked_events as parked
+    set
+        state = 'skipped',
+        error = 'the event was erased',
+        settled_at = new.updated_at,
+        settled_by = new.deleted_by
+    where
+        parked.state in ('parked', 'replaying')
+        and not exists (
+            select
+            from ${schema}.all_events as event
+            where event.event_id = parked.event_id
+        );
+
+    return null;
+end
+$$;
+
+create trigger event_streams_settle_parked
+after update of erased_at on ${schema}.event_streams
+for each row execute function ${schema}.settle_parked_of_the_erased();
+
 -------------------------------------------------------------------------------
 -- What consumers and operators look at
 -------------------------------------------------------------------------------
@@ -916,6 +969,8 @@ declare
     behind text;
     expired bigint;
 begin
+    lock table only ${schema}.archived_events in share row exclusive mode;
+
     for month in
         select
             partition.inhrelid::regclass as name,
@@ -940,12 +995,20 @@ begin
         select min(subscription.subscription_id)
         into behind
         from ${schema}.subscriptions as subscription
-        inner join expiring
-            on case
+        cross join expiring
+        left join ${schema}.event_links as link
+            on
+                expiring.event_id = link.event_id
+                and subscription.stream_id = link.stream_id
+        where
+            case
                 when subscription.stream_id like '$%'
-                    then expiring.event_id > subscription.last_seen_event_id
-                else expiring.stream_id = subscription.stream_id
-                and expiring.stream_version > subscription.last_seen_stream_version
+                    then expiring.event_id > coalesce(subscription.last_seen_event_id, 0)
+                when expiring.stream_id = subscription.stream_id
+                    then
+                        expiring.stream_version
+                        > coalesce(subscription.last_seen_stream_version, 0)
+                else link.stream_version > coalesce(subscription.last_seen_stream_version, 0)
             end;
 
         if behind is not null then
@@ -994,6 +1057,13 @@ begin
         select count(*)
         into expired
         from expiring;
+
+        update ${schema}.parked_events as parked
+        set
+            state = 'skipped',
+            error = 'the event has expired'
+        from expiring
+        where parked.event_id = expiring.event_id and parked.state in ('parked', 'replaying');
 
         execute format('drop table %s', month.name);
         drop table expiring;

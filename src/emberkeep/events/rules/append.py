@@ -90,6 +90,8 @@ def check_append(append: Append) -> None:
 
 def _list_event_faults(path: str, event: NewEvent) -> Iterator[FieldError]:
     yield from list_name_faults(f"{path}.event_type", event.event_type, MAX_EVENT_TYPE)
+    if event.event_type.startswith("$"):
+        yield FieldError(f"{path}.event_type", "begins with $, which only the store's own do")
     if not 1 <= event.event_version <= _MAX_EVENT_VERSION:
         yield FieldError(f"{path}.event_version", f"is not from 1 to {_MAX_EVENT_VERSION}")
     yield from _list_json_faults(f"{path}.data", event.data, MAX_DATA_BYTES)
@@ -228,7 +230,10 @@ def check_schema(schema: str) -> str:
 
     :raises ReadInvalid: if it is not plain, or so long that the store's roles could not be named
     """
-    if _SCHEMA.fullmatch(schema) is None:
-        message = "is not 1 to 50 lower-case letters, digits and underscores, a letter first"
+    if _SCHEMA.fullmatch(schema) is None or schema.startswith("pg_"):
+        message = (
+            "is not 1 to 50 lower-case letters, digits and underscores, a letter first; pg_ is"
+            " PostgreSQL's"
+        )
         raise ReadInvalid("no store can have this name", (FieldError("schema", message),))
     return schema

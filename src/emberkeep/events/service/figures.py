@@ -15,8 +15,8 @@ async def measure_events(
 ) -> list[Figure]:
     """Return the figures of a store, as they are now.
 
-    How long the oldest append has been open is only known of one's own role's transactions, unless
-    the role may read all statistics (`pg_read_all_stats`).
+    How long the oldest append has been open is NaN while another role's append is open, unless the
+    role may read all statistics (`grant pg_read_all_stats to emberkeep_service`).
     """
     edge = await store.read_horizon(conn, schema=schema)
     open_appends, oldest_s = await store.measure_appends(conn, now=now, schema=schema)

@@ -190,7 +190,7 @@ async def _give_up(
 
 def _is_passing(error: Exception) -> bool:
     """Say whether that is not the event's fault: the database is away, or the lease is lost."""
-    return isinstance(error, LeaseLost | WorkEnded) or db.is_away(error)
+    return isinstance(error, LeaseLost | WorkEnded) or db.is_passing(error)
 
 
 def _describe(error: Exception) -> str:

@@ -142,7 +142,7 @@ class Membership:
             share = leases[0].share if leases else 0
             await self._give_back(leases[share:])
         except Exception as e:
-            if not db.is_away(e):
+            if not db.is_passing(e):
                 raise
             _log.warning("subscription_waits", error=type(e).__name__)
             return
@@ -215,14 +215,14 @@ class Membership:
         is_expected = isinstance(error, LeaseLost) or (
             isinstance(error, SubscriptionStopped) and not self._ends_when_stopped
         )
-        if error is None or is_expected or db.is_away(error):
+        if error is None or is_expected or db.is_passing(error):
             _log.warning(
                 "lane_ended",
                 subscription=self._plan.subscription_id,
                 partition=lease.partition,
                 error=type(error).__name__,
             )
-            if error is not None and db.is_away(error):
+            if error is not None and db.is_passing(error):
                 self._doubtful.append(lease)
             # Whatever it was, to try again at once would be no help.
             await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

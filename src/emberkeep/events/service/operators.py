@@ -8,6 +8,7 @@ import msgspec
 
 from emberkeep.base import page
 from emberkeep.base.db import Connection
+from emberkeep.base.errors import FieldError
 from emberkeep.base.page import Page
 from emberkeep.events.model import (
     DEFAULT_SCHEMA,
@@ -22,7 +23,11 @@ from emberkeep.events.model import (
 )
 from emberkeep.events.rules import subscription as rules
 from emberkeep.events.rules.append import list_name_faults
-from emberkeep.events.service.projection import find_counting_subscription, list_type_counts
+from emberkeep.events.service.projection import (
+    PROJECTION_PREFIX,
+    find_counting_subscription,
+    list_type_counts,
+)
 from emberkeep.events.service.subscriptions import (
     list_consumers,
     list_subscriptions,
@@ -109,6 +114,18 @@ async def choose_subscription(
     return states[0]
 
 
+def refuse_projection(subscription_id: str) -> None:
+    """Keep a projection's checkpoint from whoever would make its table a lie.
+
+    :raises SubscriptionInvalid: when the name is a projection's
+    """
+    if subscription_id.startswith(PROJECTION_PREFIX):
+        message = "belongs to a projection: `emberkeep events rebuild` builds that anew"
+        raise SubscriptionInvalid(
+            "a projection keeps its own place", (FieldError("subscription_id", message),)
+        )
+
+
 async def read_report(
     conn: Connection,
     *,
@@ -145,6 +162,7 @@ async def reset_to(
     :param concurrency_limit: None: as many partitions as it has
     :raises SubscriptionInvalid: when there can be no such number, or nothing stands there yet
     """
+    refuse_projection(subscription_id)
     state = await choose_subscription(
         conn, subscription_id=subscription_id, source=source, schema=schema
     )

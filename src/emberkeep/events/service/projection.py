@@ -30,6 +30,9 @@ from emberkeep.events.rules.counting import count_types
 from emberkeep.events.service.handling import WorkEnded
 from emberkeep.events.service.hub import SubscriptionHub
 
+PROJECTION_PREFIX: Final = "projection:"
+"""What the names of the subscriptions begin with that keep projections."""
+
 OnProgress = Callable[[int, int], None]
 """Takes the position that was reached, and the last one."""
 
@@ -154,7 +157,7 @@ async def _switch(hub: SubscriptionHub, projection: Projection, old: int, new: i
 
 def _make_plan(projection: Projection, generation: int) -> SubscriptionPlan:
     return SubscriptionPlan(
-        subscription_id=SubscriptionId(f"projection:{projection.name}:{generation}"),
+        subscription_id=SubscriptionId(f"{PROJECTION_PREFIX}{projection.name}:{generation}"),
         source=projection.source,
         event_types=projection.event_types,
         buffer_size=projection.batch_size,

@@ -8,6 +8,7 @@ from emberkeep.events import store
 from emberkeep.events.model import OneStream, RecordedEvent, Source, StreamDeleted
 from emberkeep.events.rules.subscription import check_source
 from emberkeep.events.service.hub import SubscriptionHub
+from emberkeep.events.service.scan import find_start
 
 
 async def begin_tail(
@@ -19,7 +20,8 @@ async def begin_tail(
 ) -> AsyncIterator[RecordedEvent]:
     """Return what `hub.follow` yields; `after=None` means from the moment of this call on.
 
-    :raises SubscriptionInvalid: when nothing of this name can be followed
+    :raises SubscriptionInvalid: when nothing of this name can be followed, or `after` lies in the
+        future
     :raises StreamDeleted: when the one stream that is to be followed was deleted
     """
     check_source(source)
@@ -30,4 +32,8 @@ async def begin_tail(
             raise StreamDeleted("the stream was deleted", stream_id=source.stream_id)
     if after is None:
         after = await hub.find_end(source)
+    else:
+        # After a restore of the database, for instance: a client must not wait there unnoticed.
+        async with hub.database.connection() as conn:
+            await find_start(conn, source=source, start=after, schema=hub.schema)
     return hub.follow(source, after=after, event_types=event_types)

@@ -26,6 +26,7 @@ SQUAWK_LEFT_OUT_DOWN: Final = (
     "ban-drop-constraint",
     "ban-drop-function",
     "ban-drop-schema",
+    "ban-drop-sequence",
     "ban-drop-trigger",
     "ban-drop-type",
     "ban-drop-view",
