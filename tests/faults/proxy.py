@@ -1,7 +1,7 @@
 """A proxy between a client and PostgreSQL that cuts exactly where a commit is decided.
 
 It reads the frames of protocol 3 and nothing more. What commits is a COMMIT, or the Sync that ends
-a pipeline in which awards were written: our implicit transaction ends there.
+a pipeline in which something was written outside a transaction: our implicit transaction ends there.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from emberkeep.base.postgres.model import SOCKET_NAME, SOCKET_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 _PROTOCOL_3 = 3
 _LENGTH_BYTES = 4
 # Types of messages, from the chapter "Message Formats" of PostgreSQL's manual.
 _PARSE, _BIND, _QUERY, _SYNC = b"P", b"B", b"Q", b"S"
-_READY = b"Z"
+_READY, _NOTIFICATION = b"Z", b"A"
+# What the server says when it is ready, and no transaction is open.
+_IDLE = b"I"
+# What tells a statement that writes.
+WRITES = (
+    b"insert into xp.xp_awards",
+    b".append_batch(",
+    b".append_to_streams(",
+    b".acknowledge_events(",
+)
 
 
 class Cut(enum.Enum):
@@ -41,18 +50,33 @@ class Cut(enum.Enum):
 class Faults:
     """What goes wrong from now on; may be changed at any time.
 
-    `cut` happens to a commit with the probability `share`; at most `most` times.
+    `cut` happens to a commit with the probability `share`; at most `most` times. A commit is one of
+    a statement that holds one of `writes`, or of a transaction. `is_hasty`: where the reply is to
+    be lost, the connection is cut the moment that the commit is on its way.
     """
 
     cut: Cut | None = None
     share: float = 1.0
     most: int = 1_000_000
+    writes: Sequence[bytes] = WRITES
+    is_hasty: bool = False
     delay_s: float = 0.0
+    commit_delay_s: float = 0.0
     is_black_hole: bool = False
+    is_deaf: bool = False
+    """Whether notifications are lost."""
     round_trips: int = 0
     commits: int = 0
     cuts: int = 0
     rng: random.Random = dataclasses.field(default_factory=lambda: random.Random(0))  # noqa: S311
+
+    links: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
+
+    def cut_all(self) -> int:
+        """Cut every connection there is; return how many."""
+        for link in self.links:
+            link.cancel()
+        return len(self.links)
 
     def choose_cut(self) -> Cut | None:
         """Decide the fate of one commit."""
@@ -68,7 +92,7 @@ async def run_proxy(dsn: str, faults: Faults) -> AsyncGenerator[str]:
     """Run a proxy before the server of `dsn`, and lend the connection string that leads to it."""
     directory = Path(tempfile.mkdtemp(prefix="ek-proxy-"))  # Short: it names a socket.
     upstream = Path(str(conninfo_to_dict(dsn)["host"])) / SOCKET_NAME
-    links: set[asyncio.Task[None]] = set()
+    links = faults.links
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = asyncio.current_task()
@@ -77,7 +101,7 @@ async def run_proxy(dsn: str, faults: Faults) -> AsyncGenerator[str]:
         try:
             await _Link(reader, writer, faults).run(upstream)
         except asyncio.CancelledError:
-            pass  # The end of the proxy.
+            pass  # The end of the proxy, or of all connections.
         finally:
             links.discard(link)
             writer.transport.abort()
@@ -107,6 +131,7 @@ class _Link:
         self._faults = faults
         self._writes_by_name: dict[bytes, bool] = {}
         self._is_writing = False
+        self._is_in_transaction = False
         # How many answers to a Sync or Query are under way, and after how many of them to cut.
         self._under_way = 0
         self._cut_after: int | None = None
@@ -133,20 +158,21 @@ class _Link:
         while True:
             kind, frame = await _read_message(self._from_client)
             await self._suffer()
+            cut = None
             if self._commits(kind, frame):
-                self._prepare_cut()
+                await asyncio.sleep(self._faults.commit_delay_s * self._faults.rng.random())
+                cut = self._faults.choose_cut()
+            if cut is Cut.BEFORE:
+                raise _Severed
+            if cut is Cut.AFTER:
+                self._cut_after = self._under_way + 1
             if kind in (_SYNC, _QUERY):
                 self._faults.round_trips += 1
                 self._under_way += 1
             to_server.write(kind + frame)
             await to_server.drain()
-
-    def _prepare_cut(self) -> None:
-        cut = self._faults.choose_cut()
-        if cut is Cut.BEFORE:
-            raise _Severed
-        if cut is Cut.AFTER:
-            self._cut_after = self._under_way + 1
+            if cut is Cut.AFTER and self._faults.is_hasty:
+                raise _Severed
 
     async def _forward_start(self, to_server: asyncio.StreamWriter) -> None:
         """Forward the messages before the protocol's own, which have no type."""
@@ -163,13 +189,13 @@ class _Link:
         body = frame[_LENGTH_BYTES:]
         if kind == _PARSE:
             name, statement, *_ = body.split(b"\0", 2)
-            self._writes_by_name[name] = b"insert into xp.xp_awards" in statement
+            self._writes_by_name[name] = any(write in statement for write in self._faults.writes)
         elif kind == _BIND:
             _, name, *_ = body.split(b"\0", 2)
             self._is_writing |= self._writes_by_name.get(name, False)
         elif kind == _SYNC:
             was_writing, self._is_writing = self._is_writing, False
-            return was_writing
+            return was_writing and not self._is_in_transaction
         return kind == _QUERY and body.lower().startswith(b"commit")
 
     async def _forward_answers(self, from_server: asyncio.StreamReader) -> None:
@@ -177,6 +203,10 @@ class _Link:
         while True:
             kind, frame = await _read_message(from_server)
             await self._suffer()
+            if kind == _READY:
+                self._is_in_transaction = frame[_LENGTH_BYTES:] != _IDLE
+            if kind == _NOTIFICATION and self._faults.is_deaf:
+                continue
             if kind == _READY and authentication:
                 authentication = False
             elif kind == _READY:

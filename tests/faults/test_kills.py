@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-import psycopg
 import pytest
 
 from emberkeep.base.errors import Unavailable
-from emberkeep.base.postgres import EmbeddedServer, ensure_database, run_embedded
 from emberkeep.migrate.service import apply_migrations
 from emberkeep.xp.model import PlayerId, Receipt
 from tests.claiming import (
@@ -35,59 +28,18 @@ from tests.claiming import (
     open_desk,
     open_writer,
 )
+from tests.faults.killing import KILLS, PATIENCE_S, Kill, find_postmaster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+    from emberkeep.base.postgres import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 PLAYERS = [f"q{n}" for n in range(24)]
-PATIENCE_S = 30
 
 
 # A server of our own that is killed
-
-
-@pytest.fixture
-def durable(server_dir: Path) -> Iterator[EmbeddedServer]:
-    """A server with the durability of production, for this test alone."""
-    with run_embedded(data_dir=server_dir / "d") as server:
-        ensure_database(server.dsn, "kills")
-        yield server
-
-
-def kill_everything(server: EmbeddedServer, _: random.Random) -> None:
-    """Take the power off: postmaster and backends at once."""
-    postmaster = psutil.Process(find_postmaster(server))
-    for process in (postmaster, *postmaster.children()):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-
-
-def kill_postmaster(server: EmbeddedServer, _: random.Random) -> None:
-    """Leave the backends orphans that still work for a moment."""
-    os.kill(find_postmaster(server), signal.SIGKILL)
-
-
-def kill_backend(server: EmbeddedServer, rng: random.Random) -> None:
-    """Have the postmaster throw out everybody and recover."""
-    backends = psutil.Process(find_postmaster(server)).children()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        rng.choice(backends).kill()
-
-
-Kill = Callable[[EmbeddedServer, random.Random], None]
-KILLS: Sequence[Kill] = (kill_everything, kill_postmaster, kill_backend)
-
-
-def find_postmaster(server: EmbeddedServer) -> int:
-    """Wait for a server that answers, and return its postmaster."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        with contextlib.suppress(psycopg.OperationalError, OSError, ValueError):
-            psycopg.connect(server.dsn).close()
-            return int((server.data_dir / "pg" / "postmaster.pid").read_text().split()[0])
-        assert time.monotonic() < deadline, "the server does not come back"
-        time.sleep(0.02)
 
 
 async def test_what_was_acknowledged_outlives_kills_of_the_database(
