@@ -341,6 +341,16 @@ from
     ) as event
 order by event.number;
 
+-- name: find_bounds
+-- One row: the first and the last event after one position, through another; nulls for none.
+select
+    min(event.event_id) as first_event_id,
+    max(event.event_id) as last_event_id
+from event_store.all_events as event
+where
+    event.event_id > %(after_event_id)s::bigint
+    and event.event_id <= %(through_event_id)s::bigint;
+
 -- name: list_streams_between
 -- The streams that were written to between two positions, each once.
 select distinct event.stream_id

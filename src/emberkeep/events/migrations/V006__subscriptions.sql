@@ -1079,6 +1079,11 @@ comment on function ${schema}.expire_events(timestamptz) is
 'Drops whole months of archived events that are older, for good; refuses while a subscription has yet to see one.';
 
 create view ${schema}.subscription_states as
+with newest as (
+    select max(event.event_id) as event_id
+    from ${schema}.all_events as event
+)
+
 select
     subscription.subscription_id,
     subscription.stream_id,
@@ -1092,7 +1097,7 @@ select
     part.stop_error,
     case
         when subscription.stream_id like '$%'
-            then coalesce(drawn.event_id, 0) - part.last_seen_event_id
+            then coalesce(newest.event_id, 0) - part.last_seen_event_id
         else stream.stream_version - part.last_seen_stream_version
     end as lag,
     (
@@ -1112,8 +1117,7 @@ select
     ) as parked
 from ${schema}.subscriptions as subscription
 inner join ${schema}.event_streams as stream on subscription.stream_id = stream.stream_id
-cross join
-    pg_sequence_last_value('${schema}.events_event_id_seq'::regclass) as drawn (event_id)
+cross join newest
 inner join lateral (
     select
         min(known.last_seen_event_id) as last_seen_event_id,

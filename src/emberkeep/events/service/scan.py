@@ -66,10 +66,15 @@ async def scan_source(
             category = source.name if isinstance(source, Category) else None
         case _:
             assert_never(source)
-    is_filtered = category is not None or event_types is not None
-    through = min(horizon, after + _WINDOW) if is_filtered else horizon
-    if through <= after:
+    # Never past the last event that is there: positions that were handed out and rolled back may be
+    # handed out again after a crash of the server, which has not kept that they were.
+    first, last = await store.find_bounds(
+        conn, after_event_id=after, through_event_id=horizon, schema=schema
+    )
+    if first is None or last is None:
         return Scan([], after, is_end=True)
+    is_filtered = category is not None or event_types is not None
+    through = min(last, first - 1 + _WINDOW) if is_filtered else last
     events = await store.scan_events(
         conn,
         after_event_id=after,
@@ -81,7 +86,7 @@ async def scan_source(
     )
     if len(events) == max_count:
         return Scan(events, events[-1].number, is_end=False)
-    return Scan(events, through, through == horizon)
+    return Scan(events, through, through == last)
 
 
 async def find_start(conn: Connection, *, source: Source, start: Start, schema: str) -> Position:
@@ -109,10 +114,13 @@ async def find_start(conn: Connection, *, source: Source, start: Start, schema: 
 async def find_end(conn: Connection, *, source: Source, schema: str) -> Position:
     """Return the present end of what is followed."""
     horizon = await store.read_horizon(conn, schema=schema)
+    _, last = await store.find_bounds(
+        conn, after_event_id=0, through_event_id=horizon.event_id, schema=schema
+    )
     if not isinstance(source, OneStream):
-        return Position(horizon.event_id, 0)
+        return Position(last or 0, 0)
     info = await store.read_stream_info(conn, stream_id=source.stream_id, schema=schema)
-    return Position(horizon.event_id, 0 if info is None else info.stream_version)
+    return Position(last or 0, 0 if info is None else info.stream_version)
 
 
 async def ensure_subscription(conn: Connection, *, plan: SubscriptionPlan, schema: str) -> int:

@@ -22,6 +22,7 @@ from emberkeep.events.store.projections import (
     switch_projection,
 )
 from emberkeep.events.store.reads import (
+    find_bounds,
     list_streams_between,
     read_all_backward,
     read_all_forward,
@@ -92,6 +93,7 @@ __all__ = [
     "delete_subscription",
     "erase_stream",
     "expire_events",
+    "find_bounds",
     "hold_projection",
     "join_subscription",
     "lease_partitions",

@@ -123,6 +123,19 @@ async def read_horizon(conn: Connection, *, schema: str) -> Horizon:
     return Horizon(*row)
 
 
+async def find_bounds(
+    conn: Connection, *, after_event_id: int, through_event_id: int, schema: str
+) -> tuple[int | None, int | None]:
+    """Return the first and the last event between two positions; None where there is none."""
+    cursor = await conn.execute(
+        for_schema(schema)["find_bounds"],
+        {"after_event_id": after_event_id, "through_event_id": through_event_id},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 async def list_streams_between(
     conn: Connection, *, after_event_id: int, through_event_id: int, max_rows: int, schema: str
 ) -> list[StreamId]:
