@@ -56,6 +56,8 @@ def receipts(dsn: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     yield process
     process.kill()
