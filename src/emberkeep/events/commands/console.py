@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from emberkeep.base import log
 from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.db import Connection, connect, open_database
 from emberkeep.base.place import Place, open_place
+from emberkeep.base.tasks import STOP_SIGNALS
 from emberkeep.events.model import AppendInvalid, ExpectedVersion
 from emberkeep.events.service import SubscriptionHub
 from emberkeep.events.service.drafts import parse_expected_version
@@ -119,7 +119,7 @@ def run_until_told(work: Coroutine[Any, Any, None]) -> bool:
     async def run() -> bool:
         task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, task.cancel)
         await asyncio.wait({task})
         if task.cancelled():

@@ -94,10 +94,10 @@ async def find_start(conn: Connection, *, source: Source, start: Start, schema: 
 
     :raises SubscriptionInvalid: when nothing stands there yet: what comes before it would be lost
     """
+    if start is StartFrom.ORIGIN:
+        return Position(0, 0)
     end = await find_end(conn, source=source, schema=schema)
     match start:
-        case StartFrom.ORIGIN:
-            return Position(0, 0)
         case StartFrom.CURRENT:
             return end
         case number:
