@@ -37,7 +37,7 @@ from emberkeep.web import server
 from emberkeep.web.auth import Keys, make_token
 from emberkeep.web.metrics import SHARED_DIRECTORY
 from emberkeep.xp.commands import app as xp_app
-from emberkeep.xp.commands import replay_history
+from emberkeep.xp.commands.history import replay_history
 from emberkeep.xp.model import Summary
 from emberkeep.xp.service.history import ImportReport
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SOURCE = Path(emberkeep.__file__).parent
 SLICES = sorted(
     ".".join(["emberkeep", *path.parent.relative_to(SOURCE).parts])
-    for path in SOURCE.rglob("queries.sql")
+    for path in [*SOURCE.rglob("queries.sql"), *SOURCE.rglob("queries")]
 )
 # Opens the connection that statements run on, and runs those of migration files.
 NOT_STATEMENTS = {"emberkeep.migrate": {"open_session", "run_statement"}}

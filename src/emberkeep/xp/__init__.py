@@ -1,7 +1,7 @@
 """XP: what a player earns for coming back, why, and the ledger that says so.
 
-Reading order: model, rules/ (reward_day, policy, streak, claim), queries.sql, store/, service/,
-routes/, commands. Other slices may import `service` and `model`; the rest is private.
+Reading order: model/, rules/ (reward_day, policy, streak, claim), queries/, store/, service/,
+routes/, commands/. Other slices may import `service` and `model`; the rest is private.
 
 A policy version lives like this:
 

@@ -12,21 +12,20 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from emberkeep.base import clock
-from emberkeep.base.db import open_database
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
     IsSure,
-    Schema,
     confirm,
     open_settings,
-    open_store,
     print_json,
     say,
     show_table,
 )
+from emberkeep.base.db import open_database
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import Schema, open_store
 from emberkeep.events.model import DEFAULT_SCHEMA, ExpiredMonth
 from emberkeep.events.service.stores import require_store
 

@@ -10,26 +10,21 @@ import msgspec
 import typer
 
 from emberkeep.base import clock, page
-from emberkeep.base.page import Page
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
-    ACTOR,
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
-    Expected,
-    Schema,
-    Stream,
     check_text,
     hint,
     open_settings,
-    open_store,
     print_json,
     read_bytes,
     say,
-    shorten,
     show_table,
 )
+from emberkeep.base.page import Page
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import ACTOR, Expected, Schema, Stream, open_store, shorten
 from emberkeep.events.model import (
     ALL_STREAMS,
     DEFAULT_SCHEMA,

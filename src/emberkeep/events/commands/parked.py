@@ -9,23 +9,21 @@ from typing import Annotated
 import typer
 
 from emberkeep.base import clock, page
-from emberkeep.base.db import Connection
-from emberkeep.base.page import Page
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
-    ACTOR,
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
-    Schema,
     check_text,
     hint,
     open_settings,
-    open_store,
     print_json,
     say,
     show_table,
 )
+from emberkeep.base.db import Connection
+from emberkeep.base.page import Page
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import ACTOR, Schema, open_store
 from emberkeep.events.commands.sources import Name, SourceOption
 from emberkeep.events.model import (
     DEFAULT_SCHEMA,

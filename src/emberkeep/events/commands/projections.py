@@ -20,21 +20,19 @@ from rich.text import Text
 
 from emberkeep.base import clock
 from emberkeep.base.config import Settings
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
-    Schema,
     hint,
-    open_hub,
     open_settings,
-    open_store,
     print_json,
     run_until_told,
     say,
     show_table,
 )
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import Schema, open_hub, open_store
 from emberkeep.events.model import DEFAULT_SCHEMA, ProjectionUnknown
 from emberkeep.events.service import Projection, make_type_counts
 from emberkeep.events.service.operators import TypeCounts, read_type_counts

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from emberkeep.base.console import check_text
 from emberkeep.base.errors import FieldError
-from emberkeep.events.commands.console import check_text
 from emberkeep.events.model import (
     LAST_VERSION,
     Category,

@@ -8,16 +8,9 @@ from collections.abc import Sequence
 import typer
 
 from emberkeep.base import clock
+from emberkeep.base.console import AsJson, hint, open_settings, print_json, say, show_table
 from emberkeep.base.postgres import create_database
-from emberkeep.events.commands.console import (
-    AsJson,
-    Schema,
-    hint,
-    open_settings,
-    print_json,
-    say,
-    show_table,
-)
+from emberkeep.events.commands.console import Schema
 from emberkeep.events.model import DEFAULT_SCHEMA
 from emberkeep.events.service import stores
 from emberkeep.events.service.stores import StoreStatus, name_command

@@ -9,24 +9,20 @@ import msgspec
 import typer
 
 from emberkeep.base import clock
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
-    ACTOR,
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
-    Expected,
     IsSure,
-    Schema,
-    Stream,
     check_text,
     confirm,
     open_settings,
-    open_store,
     print_json,
     say,
     show_table,
 )
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import ACTOR, Expected, Schema, Stream, open_store
 from emberkeep.events.model import (
     DEFAULT_SCHEMA,
     LAST_VERSION,

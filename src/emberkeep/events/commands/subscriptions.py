@@ -9,22 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from emberkeep.base import clock
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
     IsSure,
-    Schema,
     check_text,
     confirm,
     hint,
     open_settings,
-    open_store,
     print_json,
     say,
     show_table,
 )
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import Schema, open_store
 from emberkeep.events.commands.sources import (
     Name,
     SourceOption,

@@ -10,21 +10,19 @@ from typing import Annotated, Any, Final
 import typer
 
 from emberkeep.base.config import Settings
-from emberkeep.base.place import Place
-from emberkeep.events import service
-from emberkeep.events.commands.console import (
+from emberkeep.base.console import (
     INSTANT,
     AsJson,
-    Schema,
     check_text,
     hint,
     make_printable,
-    open_hub,
     open_settings,
     print_json,
     run_until_told,
-    shorten,
 )
+from emberkeep.base.place import Place
+from emberkeep.events import service
+from emberkeep.events.commands.console import Schema, open_hub, shorten
 from emberkeep.events.commands.sources import (
     SourceArgument,
     find_position,

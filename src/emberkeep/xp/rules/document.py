@@ -1,6 +1,6 @@
 """Between JSON documents and frozen nouns: reads with every error at once, and renders back.
 
-The nouns' own field types and bounds (`model.py`) say what a document may hold. Numbers keep the
+The nouns' own field types and bounds (`model/`) say what a document may hold. Numbers keep the
 digits they were written with: a multiplier never passes through a binary float.
 """
 

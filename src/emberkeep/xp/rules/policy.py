@@ -1,6 +1,6 @@
 """What a policy document may say: read with every error at once, rendered back without loss.
 
-Shapes and bounds of single fields stand in `model.py`; here is what must hold between fields, and
+Shapes and bounds of single fields stand in `model/`; here is what must hold between fields, and
 the proof that no claim under the policy can pay less than 1 XP or more than the cap.
 """
 

@@ -1,4 +1,4 @@
-"""Rows in, XP values out: one function per statement in queries.sql, in modules by subject."""
+"""Rows in, XP values out: one function per statement in queries/, in modules by subject."""
 
 from emberkeep.xp.store.catalogue import (
     VersionRow,

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql, read once; and how a JSON column is read."""
+"""The named statements of queries/, read once; and how a JSON column is read."""
 
 from __future__ import annotations
 

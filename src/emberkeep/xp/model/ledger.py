@@ -1,0 +1,119 @@
+"""Balances, and the rows that add up to them."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from emberkeep.base.errors import Conflict, Invalid, Unavailable
+from emberkeep.xp.model.noun import Noun, PlayerId, PolicyKey, SeasonId
+
+
+class Balance(Noun, frozen=True, kw_only=True):
+    """A player's XP: what can be spent, what was ever earned, and what this season brought."""
+
+    current: int = 0
+    lifetime: int = 0
+    seasonal: int = 0
+    season_id: SeasonId | None = None
+
+
+class StreakFigures(Noun, frozen=True, kw_only=True):
+    """The streak as a receipt shows it."""
+
+    current: int
+    longest: int
+    grace_used: int
+
+
+class BalanceFigures(Noun, frozen=True, kw_only=True):
+    """The balance right after the claim."""
+
+    current: int
+    lifetime: int
+    seasonal: int
+
+
+class Standing(Noun, frozen=True, kw_only=True):
+    """Where a player stands now: balance and streak."""
+
+    player_id: PlayerId
+    balance: Balance
+    streak: StreakFigures
+    last_reward_day_id: datetime.date | None
+
+
+class GrantWish(Noun, frozen=True, kw_only=True):
+    """XP that is to be given, or taken where `amount` is negative, and for what."""
+
+    player_id: PlayerId
+    amount: int
+    reason: str
+    metadata: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    season_id: SeasonId | None = None
+
+
+class LedgerEntry(Noun, frozen=True, kw_only=True):
+    """One row of the ledger; `correlation_id` is the receipt of what caused it."""
+
+    ledger_id: int
+    amount: int
+    reason: str
+    correlation_id: str
+    policy_key: PolicyKey
+    policy_version: int
+    season_id: SeasonId | None
+    metadata: Mapping[str, object]
+    created_at: datetime.datetime
+
+
+class Grant(Noun, frozen=True, kw_only=True):
+    """A grant that was written, and the balance right after it."""
+
+    player_id: PlayerId
+    entry: LedgerEntry
+    balance: Balance
+
+
+class TimelineKind(enum.StrEnum):
+    """What kind of fact stands on a player's timeline."""
+
+    AWARD = "award"
+    LEDGER = "ledger"
+    TIME_ZONE_CHANGE = "time_zone_change"
+
+
+class TimelineItem(Noun, frozen=True, kw_only=True):
+    """One fact of a player's life in XP; `detail` holds the figures of its kind."""
+
+    at: datetime.datetime
+    kind: TimelineKind
+    item_id: int
+    detail: Mapping[str, object]
+
+
+class InsufficientBalance(Conflict):
+    """The debit would take the balance below zero; nothing was written."""
+
+    code = "xp.insufficient_balance"
+
+
+class GrantInvalid(Invalid):
+    """The amount, reason, metadata or season of a grant cannot be accepted."""
+
+    code = "xp.grant_invalid"
+
+
+class BalanceLimit(Conflict):
+    """The credit would take the balance past 2^53 - 1, where JSON numbers stop being exact."""
+
+    code = "xp.balance_limit"
+
+
+class PlayerBusy(Unavailable):
+    """Others changed the same rows each time this was tried; nothing was written."""
+
+    code = "xp.player_busy"

@@ -1,0 +1,83 @@
+"""Players as XP knows them, and their time zones."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+
+import msgspec
+
+from emberkeep.base.errors import Conflict, Invalid, NotFound
+from emberkeep.xp.model.ledger import Balance
+from emberkeep.xp.model.noun import Noun, PlayerId, SegmentKey, UserId
+from emberkeep.xp.model.streak import StreakState
+
+
+class PlayerState(Noun, frozen=True, kw_only=True):
+    """Everything that a claim of one player is decided from."""
+
+    user_id: UserId
+    player_id: PlayerId
+    reward_tz: str
+    next_reward_tz: str | None = None
+    next_reward_tz_at: datetime.datetime | None = None
+    segment_key: SegmentKey | None = None
+    streak: StreakState
+    balance: Balance
+
+
+class Player(Noun, frozen=True, kw_only=True):
+    """A player as XP knows them. `next_time_zone` holds from `next_time_zone_at` on.
+
+    `external_user_id` is `player_id` under the name that the tables give it.
+    """
+
+    player_id: PlayerId
+    external_user_id: PlayerId
+    time_zone: str
+    next_time_zone: str | None
+    next_time_zone_at: datetime.datetime | None
+    segment_key: SegmentKey | None
+    attributes: Mapping[str, object]
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+class PlayerWish(Noun, frozen=True, kw_only=True):
+    """What a player is to be. UNSET leaves a present player as it is, None takes the value away."""
+
+    player_id: PlayerId
+    time_zone: str
+    segment_key: SegmentKey | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: Mapping[str, object] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ZoneChange(Noun, frozen=True, kw_only=True):
+    """A reward time zone, and from when on it holds."""
+
+    time_zone: str
+    effective_at: datetime.datetime
+
+
+class TimeZoneUnknown(Invalid):
+    """Not a canonical Area/Location name of the tz database."""
+
+    code = "xp.time_zone_unknown"
+
+
+class PlayerUnknown(NotFound):
+    """No player has this id."""
+
+    code = "xp.player_unknown"
+
+
+class PlayerInvalid(Invalid):
+    """The player's id, segment or attributes cannot be accepted; `errors` names each."""
+
+    code = "xp.player_invalid"
+
+
+class TimeZoneCooldown(Conflict):
+    """The reward time zone was changed too recently; `opens_at` is when the next change may be."""
+
+    code = "xp.time_zone_cooldown"

@@ -1,0 +1,50 @@
+"""The calendar's seasons."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+import msgspec
+
+from emberkeep.base.errors import Conflict, Invalid, NotFound
+from emberkeep.xp.model.noun import Name, Noun, SeasonId
+
+
+class Season(Noun, frozen=True, kw_only=True):
+    """The reward days from `start_date` to `end_date`, both included."""
+
+    season_id: Annotated[SeasonId, msgspec.Meta(min_length=1, max_length=64)]
+    start_date: datetime.date
+    end_date: datetime.date
+    display_name: Name | None = None
+
+
+class SeasonInvalid(Invalid):
+    """The season's name or dates cannot be used."""
+
+    code = "xp.season_invalid"
+
+
+class SeasonExists(Conflict):
+    """There is a season of this name already."""
+
+    code = "xp.season_exists"
+
+
+class SeasonOverlap(Conflict):
+    """Another season has some of these days."""
+
+    code = "xp.season_overlap"
+
+
+class SeasonOver(Conflict):
+    """Players have claimed since the season would have ended: their streaks cannot be told anew."""
+
+    code = "xp.season_over"
+
+
+class SeasonUnknown(NotFound):
+    """No season has this name."""
+
+    code = "xp.season_unknown"

@@ -1,0 +1,85 @@
+-- Everything there is, row by row, for the invariants.
+
+-- name: stream_ledgers
+-- Every player with the balance, and each ledger row in the order in which it was written; a player
+-- without rows comes once.
+select
+    player.external_user_id,
+    balance.current_balance,
+    balance.lifetime_xp,
+    balance.seasonal_xp,
+    balance.season_id as balance_season_id,
+    entry.amount,
+    entry.season_id,
+    entry.metadata @> '{"affectsLifetime": true}' as affects_lifetime
+from xp.xp_users as player
+left join xp.xp_balance as balance on player.user_id = balance.user_id
+left join xp.xp_ledger as entry on player.user_id = entry.user_id
+order by player.user_id, entry.ledger_id;
+
+-- name: stream_histories
+-- Every player with the streak, and each award in order of day; a player without awards comes once.
+select
+    player.external_user_id,
+    streak.current_streak,
+    streak.longest_streak,
+    streak.grace_used,
+    streak.last_reward_day_id,
+    streak.model_state::text,
+    award.reward_day_id,
+    award.created_at,
+    award.xp_awarded,
+    award.streak_day,
+    award.policy_key,
+    award.policy_version,
+    award.model_state_snapshot #>> '{streak,longest}' as longest_then,
+    award.model_state_snapshot #>> '{streak,grace_used}' as grace_used_then,
+    coalesce(award.model_state_snapshot -> 'model_state', '{}')::text as model_state_then,
+    award.model_state_snapshot #>> '{streak,current}' as current_then,
+    coalesce(award.model_state_snapshot -> 'milestones', '[]')::text as milestones_then,
+    coalesce(award.model_state_snapshot -> 'explain', '{}')::text as explain_then
+from xp.xp_users as player
+left join xp.xp_streaks as streak on player.user_id = streak.user_id
+left join xp.xp_awards as award on player.user_id = award.user_id
+order by player.user_id, award.reward_day_id;
+
+-- name: stream_receipts
+-- The receipt of every award, and whose it is, in order of receipt.
+select
+    award.receipt_id::text,
+    player.external_user_id
+from xp.xp_awards as award
+inner join xp.xp_users as player on award.user_id = player.user_id
+order by award.receipt_id;
+
+-- name: check_awards_paid
+-- Awards and ledger rows of claims in pairs: how many, how many without their like, two of those.
+with pair as (
+    select
+        coalesce(award.receipt_id, entry.correlation_id)::text as receipt_id,
+        coalesce(
+            award.user_id = entry.user_id
+            and award.xp_awarded = entry.amount
+            and award.policy_key = entry.policy_key
+            and award.policy_version = entry.policy_version,
+            false
+        ) as is_paid
+    from xp.xp_awards as award
+    full outer join (
+        select
+            entry.user_id,
+            entry.amount,
+            entry.correlation_id,
+            entry.policy_key,
+            entry.policy_version
+        from xp.xp_ledger as entry
+        where entry.reason = 'DAILY_LOGIN'
+    ) as entry on award.receipt_id = entry.correlation_id
+)
+
+select
+    count(*) as checked,
+    count(*) filter (where not pair.is_paid) as violations,
+    min(pair.receipt_id) filter (where not pair.is_paid) as first_example,
+    max(pair.receipt_id) filter (where not pair.is_paid) as last_example
+from pair;
