@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emberkeep.base.check import Check
 
 BALANCES = "xp: balances equal the ledger"
+LEFT = "xp: ledger rows say the balance that they left"
 PAID = "xp: awards and ledger rows pair up"
 TOLD = "xp: every award has its event"
 STREAKS = "xp: streaks equal their last award"
@@ -54,17 +55,22 @@ DAMAGES = {
     "no balance at all": (f"delete from xp.xp_balance where {_OF_P}", {BALANCES}),
     "an amount changed in the ledger": (
         f"update xp.xp_ledger set amount = 7 where {_OF_P} and reason = 'GRANT'",
-        {BALANCES},
+        {BALANCES, LEFT},
+    ),
+    "a ledger row that says it left another balance": (
+        "update xp.xp_ledger set balance_after = balance_after + 1"
+        f" where {_OF_P} and reason = 'GRANT' and amount > 0",
+        {LEFT},
     ),
     "a claim's ledger row lost": (
         f"delete from xp.xp_ledger where ledger_id = (select min(ledger_id) from xp.xp_ledger"
         f" where {_OF_P} and reason = 'DAILY_LOGIN')",
-        {BALANCES, PAID},
+        {BALANCES, LEFT, PAID},
     ),
     "a claim's ledger row of another amount": (
         "update xp.xp_ledger set amount = amount + 1 where ledger_id = ("
         f"select min(ledger_id) from xp.xp_ledger where {_OF_P} and reason = 'DAILY_LOGIN')",
-        {BALANCES, PAID},
+        {BALANCES, LEFT, PAID},
     ),
     "a ledger row that claims to be a login": (
         f"update xp.xp_ledger set reason = 'DAILY_LOGIN' where {_OF_P} and reason = 'GRANT'",
@@ -214,6 +220,7 @@ async def test_what_the_services_wrote_is_clean_and_all_of_it_was_looked_at(worl
         CHECKPOINTS: 0,
         PARKED: 0,
         BALANCES: 3,
+        LEFT: 11,
         PAID: 8,
         TOLD: 8,
         STREAKS: 3,

@@ -7,6 +7,7 @@ import enum
 
 from emberkeep.base.errors import Conflict, Invalid
 from emberkeep.xp.model.ledger import BalanceFigures, StreakFigures
+from emberkeep.xp.model.level import LevelFigures
 from emberkeep.xp.model.noun import Noun, PlayerId, PolicyKey, SeasonId, SegmentKey
 from emberkeep.xp.model.policy import Milestone
 from emberkeep.xp.model.streak import StreakChange
@@ -59,6 +60,9 @@ class Explanation(Noun, frozen=True, kw_only=True):
     boost_multiplier: str
     additive_bonus_xp: int
     season_id: SeasonId | None
+    excused_days: int = 0
+    freezes_used: int = 0
+    freezes_held: int = 0
 
 
 class Award(Noun, frozen=True, kw_only=True):
@@ -74,6 +78,7 @@ class Award(Noun, frozen=True, kw_only=True):
     segment: SegmentKey | None
     milestones: tuple[Milestone, ...]
     balance: BalanceFigures
+    level: LevelFigures | None = None
     explain: Explanation
 
 
@@ -91,6 +96,7 @@ class Receipt(Noun, frozen=True, kw_only=True):
     segment: SegmentKey | None
     milestones: tuple[Milestone, ...]
     balance: BalanceFigures
+    level: LevelFigures | None
     next_boundary_at: datetime.datetime
     explain: Explanation
 

@@ -57,7 +57,11 @@ class GrantWish(Noun, frozen=True, kw_only=True):
 
 
 class LedgerEntry(Noun, frozen=True, kw_only=True):
-    """One row of the ledger; `correlation_id` is the receipt of what caused it."""
+    """One row of the ledger; `correlation_id` is the receipt of what caused it.
+
+    `balance_after` is the current balance right behind it, and `reverses_ledger_id` the row that it
+    takes back.
+    """
 
     ledger_id: int
     amount: int
@@ -67,6 +71,8 @@ class LedgerEntry(Noun, frozen=True, kw_only=True):
     policy_version: int
     season_id: SeasonId | None
     metadata: Mapping[str, object]
+    balance_after: int
+    reverses_ledger_id: int | None = None
     created_at: datetime.datetime
 
 

@@ -14,7 +14,11 @@ from emberkeep.xp.model.streak import StreakState
 
 
 class PlayerState(Noun, frozen=True, kw_only=True):
-    """Everything that a claim of one player is decided from."""
+    """Everything that a claim of one player is decided from.
+
+    `segment_keys` are memberships by hand beside `segment_key`. `action_count` tells whether the
+    streak has changed without a claim. `highest_levels` are those announced, by policy.
+    """
 
     user_id: UserId
     player_id: PlayerId
@@ -22,8 +26,13 @@ class PlayerState(Noun, frozen=True, kw_only=True):
     next_reward_tz: str | None = None
     next_reward_tz_at: datetime.datetime | None = None
     segment_key: SegmentKey | None = None
+    segment_keys: tuple[SegmentKey, ...] = ()
+    attributes_json: str = "{}"
+    created_at: datetime.datetime
     streak: StreakState
+    action_count: int = 0
     balance: Balance
+    highest_levels: Mapping[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
 class Player(Noun, frozen=True, kw_only=True):

@@ -57,6 +57,23 @@ class Grace(Noun, frozen=True, kw_only=True):
     window_days: Count
 
 
+class FreezeRule(Noun, frozen=True, kw_only=True):
+    """How many freezes a player can hold, and how many claims in a row earn one; 0: only granted.
+
+    A freeze is spent by itself on a missed day, before grace.
+    """
+
+    max_held: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    earned_every_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+
+
+class PauseRule(Noun, frozen=True, kw_only=True):
+    """For how long a player may pause a streak, and how long it takes until the next pause."""
+
+    max_days: Annotated[int, msgspec.Meta(ge=1, le=366)]
+    cooldown_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 0
+
+
 class StreakModel(Noun, frozen=True):
     """The parameters of one way to count a streak; `rules/streak_models.py` says how it counts.
 
@@ -158,6 +175,8 @@ class Policy(Noun, frozen=True, kw_only=True, cache_hash=True):
     streak_curve: Annotated[tuple[CurveRow, ...], msgspec.Meta(min_length=1, max_length=1000)]
     seasonal_boosts: Annotated[tuple[SeasonalBoost, ...], msgspec.Meta(max_length=1000)] = ()
     preview: Preview = Preview()
+    freezes: FreezeRule | None = None
+    pause: PauseRule | None = None
 
 
 class PolicyVersion(Noun, frozen=True, kw_only=True):

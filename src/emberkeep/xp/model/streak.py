@@ -16,7 +16,10 @@ from emberkeep.xp.model.policy import Milestone, SeasonalBoost
 class StreakState(Noun, frozen=True, kw_only=True):
     """What the engine remembers of one player between two claims.
 
-    `model_state` is a JSON object; `{"milestones": {policy_key: [day, …]}}` are those unlocked.
+    `model_state` is a JSON object, of which a player has only what is not empty:
+    `{"milestones": {policy_key: [day, …]}}` are those unlocked, `"freezes"` how many are held,
+    `"freeze_progress"` the claims since the last was earned, and `"excused"` the
+    `[first day, last day]` ranges that do not count as missed.
     """
 
     current_streak: int = 0
@@ -31,6 +34,8 @@ class StreakChange(enum.StrEnum):
 
     STARTED = "started"
     ADVANCED = "advanced"
+    EXCUSED = "excused"
+    FROZEN = "frozen"
     GRACED = "graced"
     DECAYED = "decayed"
     HELD = "held"
@@ -42,6 +47,7 @@ class StreakChange(enum.StrEnum):
 class Step(Noun, frozen=True, kw_only=True):
     """What one claim does to a streak, and what it pays.
 
+    `missed_days` are those without a claim that were not excused.
     `multiplier_ppt` is curve times model times boost, in parts per 10**12 (`SCALE` cubed).
     """
 
@@ -49,6 +55,8 @@ class Step(Noun, frozen=True, kw_only=True):
     change: StreakChange
     effective_day: int
     missed_days: int
+    excused_days: int
+    freezes_used: int
     grace_applied: bool
     curve_day_index: int
     curve_multiplier: int

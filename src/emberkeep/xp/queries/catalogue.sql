@@ -25,6 +25,10 @@ select
     version.streak_model_parameters::text,
     version.preview_sample_window_days,
     version.preview_default_segment,
+    version.freezes_max_held,
+    version.freezes_earned_every_days,
+    version.pause_max_days,
+    version.pause_cooldown_days,
     version.effective_at,
     version.superseded_at,
     version.published_at,
@@ -89,3 +93,12 @@ select
     season.end_date
 from xp.xp_seasons as season
 order by season.start_date;
+
+-- name: list_level_curves
+-- The level curve of every policy that has one.
+select
+    curve.policy_key,
+    curve.thresholds,
+    curve.revision
+from xp.xp_level_curves as curve
+order by curve.policy_key;

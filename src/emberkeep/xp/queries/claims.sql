@@ -10,15 +10,25 @@ select
     player.next_reward_tz,
     player.next_reward_tz_at,
     player.segment_key,
+    array(
+        select member.segment_key
+        from xp.xp_segment_members as member
+        where member.user_id = player.user_id
+        order by member.segment_key
+    ) as segment_keys,
+    player.attributes::text,
+    player.created_at,
     streak.current_streak,
     streak.longest_streak,
     streak.grace_used,
     streak.last_reward_day_id,
     streak.model_state::text,
+    streak.action_count,
     balance.current_balance,
     balance.lifetime_xp,
     balance.seasonal_xp,
     balance.season_id,
+    balance.highest_levels::text,
     catalogue.revision
 from unnest(%(player_ids)s::text[]) as asked (external_user_id)
 inner join xp.xp_users as player on asked.external_user_id = player.external_user_id
@@ -28,12 +38,12 @@ cross join xp.xp_catalogue as catalogue
 order by player.user_id;
 
 -- name: insert_claims
--- Writes the awards, the ledger rows and the new streaks of a batch, or fails as a whole with
--- `xp_claims_stale` when a player's streak or balance, or the catalogue, is no longer what was
--- read: whoever adds a season waits for the claims under way, and those behind it must see it.
--- Locks the balances in order of player, so that two batches never wait for each other. What was
--- read of a player, and what the streak is in the end, stand with the player's last claim. The
--- ledger's trigger adds the amounts to the balances.
+-- Writes the awards, the ledger rows, the new streaks and the levels reached of a batch; or fails
+-- as a whole with `xp_claims_stale` when a player's streak or balance, or the catalogue, is no
+-- longer what was read: whoever adds a season waits for the claims under way, and those behind it
+-- must see it. Locks the balances in order of player, so that two batches never wait for each
+-- other. What was read of a player, and what the streak is in the end, stand with the player's last
+-- claim. The ledger's trigger adds the amounts to the balances.
 with claim as materialized (
     select
         paid.user_id,
@@ -48,8 +58,11 @@ with claim as materialized (
         paid.season_id,
         paid.claimed_at,
         paid.snapshot::jsonb as snapshot,
+        paid.balance_after,
+        paid.highest_levels::jsonb as highest_levels,
         paid.is_last,
         paid.prior_reward_day_id,
+        paid.prior_action_count,
         paid.prior_balance,
         paid.prior_lifetime,
         paid.prior_seasonal
@@ -67,8 +80,11 @@ with claim as materialized (
             %(season_ids)s::text[],
             %(claimed_ats)s::timestamptz[],
             %(snapshots)s::text[],
+            %(balances_after)s::bigint[],
+            %(highest_levels)s::text[],
             %(are_last)s::boolean[],
             %(prior_reward_day_ids)s::text[],
+            %(prior_action_counts)s::int[],
             %(prior_balances)s::bigint[],
             %(prior_lifetimes)s::bigint[],
             %(prior_seasonals)s::bigint[]
@@ -86,8 +102,11 @@ with claim as materialized (
                 season_id,
                 claimed_at,
                 snapshot,
+                balance_after,
+                highest_levels,
                 is_last,
                 prior_reward_day_id,
+                prior_action_count,
                 prior_balance,
                 prior_lifetime,
                 prior_seasonal
@@ -103,7 +122,9 @@ player as (
         claim.reward_day_id,
         coalesce(claim.snapshot -> 'model_state', '{}') as model_state,
         claim.claimed_at,
-        claim.prior_reward_day_id
+        claim.highest_levels,
+        claim.prior_reward_day_id,
+        claim.prior_action_count
     from claim
     inner join xp.xp_balance as balance on claim.user_id = balance.user_id
     where
@@ -132,7 +153,17 @@ streak_moved as (
     where
         streak.user_id = player.user_id
         and streak.last_reward_day_id is not distinct from player.prior_reward_day_id
+        and streak.action_count = player.prior_action_count
     returning streak.user_id
+),
+
+level_reached as (
+    update xp.xp_balance as balance
+    set highest_levels = player.highest_levels
+    from player
+    where
+        balance.user_id = player.user_id
+        and player.highest_levels is not null
 ),
 
 award as (
@@ -169,6 +200,7 @@ entry as (
         policy_key,
         policy_version,
         season_id,
+        balance_after,
         created_at
     )
     select
@@ -179,6 +211,7 @@ entry as (
         claim.policy_key,
         claim.policy_version,
         claim.season_id,
+        claim.balance_after,
         claim.claimed_at
     from claim
 )

@@ -17,8 +17,9 @@ inner join xp.xp_streaks as streak on player.user_id = streak.user_id
 where player.external_user_id = %(player_id)s;
 
 -- name: insert_entry
--- Answers the row's id, or nothing when the player is unknown. The ledger's trigger moves the
--- balance and refuses one that would leave its bounds: xp_balance_totals_chk, xp_balance_limit_chk.
+-- Answers the row's id and the balance after it, or nothing when the player is unknown. The
+-- ledger's trigger moves the balance and refuses one that would leave its bounds:
+-- xp_balance_totals_chk, xp_balance_limit_chk.
 -- Locks the balance before the row gets its id, so that ids are in the order in which the balance
 -- moves: with rows of several seasons no other order adds up to the same.
 insert into xp.xp_ledger (
@@ -30,6 +31,7 @@ insert into xp.xp_ledger (
     policy_version,
     season_id,
     metadata,
+    balance_after,
     created_at
 )
 select
@@ -41,12 +43,13 @@ select
     %(policy_version)s,
     %(season_id)s,
     %(metadata)s::jsonb,
+    balance.current_balance + %(amount)s as balance_after,
     %(created_at)s
 from xp.xp_users as player
 inner join xp.xp_balance as balance on player.user_id = balance.user_id
 where player.external_user_id = %(player_id)s
 for no key update of balance
-returning ledger_id;
+returning ledger_id, balance_after;
 
 -- name: list_entries
 -- A player's ledger before a position, newest first. The first page begins at the end of time.
@@ -59,6 +62,8 @@ select
     entry.policy_version,
     entry.season_id,
     entry.metadata::text,
+    entry.balance_after,
+    entry.reverses_ledger_id,
     entry.created_at
 from xp.xp_ledger as entry
 where
@@ -121,7 +126,9 @@ from (
             'policy_key', entry.policy_key,
             'policy_version', entry.policy_version,
             'season_id', entry.season_id,
-            'metadata', entry.metadata
+            'metadata', entry.metadata,
+            'balance_after', entry.balance_after,
+            'reverses_ledger_id', entry.reverses_ledger_id
         ) as detail
     from xp.xp_ledger as entry
     where entry.user_id = %(user_id)s

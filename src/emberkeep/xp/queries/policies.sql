@@ -58,6 +58,10 @@ insert into xp.xp_policy_versions (
     streak_model_parameters,
     preview_sample_window_days,
     preview_default_segment,
+    freezes_max_held,
+    freezes_earned_every_days,
+    pause_max_days,
+    pause_cooldown_days,
     created_at,
     created_by
 )
@@ -79,6 +83,10 @@ values (
     %(model_parameters)s::jsonb,
     %(sample_window_days)s,
     %(default_segment)s,
+    %(freezes_max_held)s,
+    %(freezes_earned_every_days)s,
+    %(pause_max_days)s,
+    %(pause_cooldown_days)s,
     %(now)s,
     %(actor)s
 );
@@ -101,6 +109,10 @@ set
     streak_model_parameters = %(model_parameters)s::jsonb,
     preview_sample_window_days = %(sample_window_days)s,
     preview_default_segment = %(default_segment)s,
+    freezes_max_held = %(freezes_max_held)s,
+    freezes_earned_every_days = %(freezes_earned_every_days)s,
+    pause_max_days = %(pause_max_days)s,
+    pause_cooldown_days = %(pause_cooldown_days)s,
     revision = revision + 1
 where
     policy_key = %(policy_key)s

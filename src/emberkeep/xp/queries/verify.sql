@@ -11,6 +11,7 @@ select
     balance.season_id as balance_season_id,
     entry.amount,
     entry.season_id,
+    entry.balance_after,
     entry.metadata @> '{"affectsLifetime": true}' as affects_lifetime
 from xp.xp_users as player
 left join xp.xp_balance as balance on player.user_id = balance.user_id

@@ -21,6 +21,7 @@ from emberkeep.xp.model import (
     Grant,
     GrantWish,
     LedgerEntry,
+    LevelFigures,
     Milestone,
     PlayerId,
     PolicyKey,
@@ -59,6 +60,7 @@ class AwardShape(msgspec.Struct, frozen=True, kw_only=True):
     segment: SegmentKey | None
     milestones: tuple[Milestone, ...]
     balance: BalanceFigures
+    level: LevelFigures | None
     explain: Explanation
 
 
@@ -137,6 +139,7 @@ def _to_shape(award: Award) -> AwardShape:
         segment=award.segment,
         milestones=award.milestones,
         balance=award.balance,
+        level=award.level,
         explain=award.explain,
     )
 

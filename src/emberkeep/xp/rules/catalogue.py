@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from emberkeep.xp.model import (
+    LevelCurve,
     Noun,
     PolicyKey,
     PolicyNotInForce,
@@ -30,6 +31,9 @@ class Catalogue(Noun, frozen=True, kw_only=True):
         default_factory=dict[tuple[PolicyKey, SegmentKey], int]
     )
     seasons: tuple[Season, ...] = ()
+    level_curves: Mapping[PolicyKey, LevelCurve] = msgspec.field(
+        default_factory=dict[PolicyKey, LevelCurve]
+    )
 
 
 def make_catalogue(
@@ -38,6 +42,7 @@ def make_catalogue(
     versions: Iterable[PolicyVersion],
     overrides: Mapping[tuple[PolicyKey, SegmentKey], int],
     seasons: Iterable[Season],
+    level_curves: Iterable[LevelCurve] = (),
 ) -> Catalogue:
     """Return the catalogue of everything that was ever published; drafts decide nothing."""
     by_key: dict[PolicyKey, list[PolicyVersion]] = {}
@@ -49,6 +54,7 @@ def make_catalogue(
         versions={key: tuple(found) for key, found in by_key.items()},
         overrides=dict(overrides),
         seasons=tuple(sorted(seasons, key=lambda season: season.start_date)),
+        level_curves={curve.policy_key: curve for curve in level_curves},
     )
 
 
@@ -56,7 +62,11 @@ def make_trial(catalogue: Catalogue, version: PolicyVersion) -> Catalogue:
     """Return `catalogue` as it would be if `version`, a draft perhaps, were always in force."""
     begins_at = datetime.datetime.min.replace(tzinfo=datetime.UTC)
     trial = msgspec.structs.replace(version, effective_at=begins_at, superseded_at=None)
-    return Catalogue(versions={version.policy.policy_key: (trial,)}, seasons=catalogue.seasons)
+    return Catalogue(
+        versions={version.policy.policy_key: (trial,)},
+        seasons=catalogue.seasons,
+        level_curves=catalogue.level_curves,
+    )
 
 
 def find_version(

@@ -15,6 +15,7 @@ from emberkeep.xp.model import (
     ClaimWindow,
     CooldownRunning,
     Explanation,
+    LevelCurve,
     Noun,
     PlayerState,
     Policy,
@@ -32,6 +33,8 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import catalogue, document, reward_day, streak
 from emberkeep.xp.rules.balance import add_credit, check_limit
+from emberkeep.xp.rules.level import measure_level
+from emberkeep.xp.rules.protection import count_freezes
 
 _ONE_DAY = datetime.timedelta(days=1)
 _EPOCH_DAY = datetime.date(2000, 1, 1).toordinal()
@@ -135,6 +138,7 @@ def decide_payment(
     day: datetime.date,
     at: datetime.datetime,
     seasons: Sequence[Season],
+    level_curve: LevelCurve | None,
     segment: SegmentKey | None,
 ) -> Payment:
     """Return what claiming `day`, which must be later than the last one claimed, pays.
@@ -168,6 +172,7 @@ def decide_payment(
         balance=BalanceFigures(
             current=after.current, lifetime=after.lifetime, seasonal=after.seasonal
         ),
+        level=None if level_curve is None else measure_level(level_curve, after.lifetime),
         explain=explain(version.policy, step, season),
     )
     return Payment(award=award, streak=state, balance=after)
@@ -186,6 +191,9 @@ def explain(policy: Policy, step: Step, season: Season | None) -> Explanation:
         SCALE if step.boost is None else step.boost.multiplier,
         step.additive_bonus_xp,
         None if season is None else season.season_id,
+        step.excused_days,
+        step.freezes_used,
+        count_freezes(step.state.model_state) if step.state.model_state else 0,
     )
 
 
@@ -202,6 +210,9 @@ def _explain(
     boost_multiplier: int,
     additive_bonus_xp: int,
     season_id: SeasonId | None,
+    excused_days: int,
+    freezes_used: int,
+    freezes_held: int,
 ) -> Explanation:
     return Explanation(
         streak=change,
@@ -214,6 +225,9 @@ def _explain(
         boost_multiplier=_format_multiplier(boost_multiplier),
         additive_bonus_xp=additive_bonus_xp,
         season_id=season_id,
+        excused_days=excused_days,
+        freezes_used=freezes_used,
+        freezes_held=freezes_held,
     )
 
 

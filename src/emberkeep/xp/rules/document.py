@@ -327,11 +327,21 @@ def _read_day(raw: object) -> datetime.date:
 def render(
     noun: msgspec.Struct, hooks: Mapping[type, Callable[[Any], object]]
 ) -> dict[str, object]:
-    """Return the JSON document of `noun`: what `Reader` reads back as the same value."""
+    """Return the JSON document of `noun`: what `Reader` reads back as the same value.
+
+    A part that is not there, such as the rule of a feature that is off, is left out.
+    """
     return {
         field.encode_name: _render(field.type, getattr(noun, field.name), hooks)
         for field in _list_fields(type(noun))
+        if getattr(noun, field.name) is not None or not _is_optional_part(field.type)
     }
+
+
+def _is_optional_part(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.UnionType) and any(
+        isinstance(option, inspect.StructType) for option in kind.types
+    )
 
 
 def _render(
@@ -340,6 +350,9 @@ def _render(
     match kind:
         case inspect.Metadata() if _list_extras(kind).get("is_scaled"):
             return format_scaled(value, _SCALE_DIGITS)
+        case inspect.UnionType(types=options):
+            (inner,) = (option for option in options if not isinstance(option, inspect.NoneType))
+            return None if value is None else _render(inner, value, hooks)
         case inspect.VarTupleType(item_type=item_type):
             return [_render(item_type, item, hooks) for item in value]
         case inspect.StructType(cls=noun) if noun in hooks:

@@ -18,6 +18,7 @@ from emberkeep.xp.rules.catalogue import find_season
 from emberkeep.xp.rules.streak_models import find_conduct
 
 _MILESTONES: Final = "milestones"
+_KEPT: Final = frozenset({StreakChange.GRACED, StreakChange.FROZEN, StreakChange.CYCLE_RESET})
 _STREAK_NOTES: Final[Mapping[StreakChange, str]] = {
     StreakChange.STARTED: "streak starts",
     StreakChange.DECAYED: "streak decays",
@@ -58,9 +59,14 @@ def list_unlocked(state: StreakState, policy_key: PolicyKey) -> frozenset[int]:
 
 def _note_streak(explain: Explanation) -> Iterator[str]:
     # Only a streak that goes on reaches the end of a cycle: days that were missed were forgiven.
-    is_graced = explain.streak in {StreakChange.GRACED, StreakChange.CYCLE_RESET}
-    if is_graced and explain.missed_days > 0:
-        yield f"grace covers {_count_days(explain.missed_days)}"
+    is_kept = explain.streak in _KEPT
+    if explain.excused_days > 0:
+        yield f"{_count_days(explain.excused_days)} excused"
+    if is_kept and explain.freezes_used > 0:
+        yield f"freezes cover {_count_days(explain.freezes_used)}"
+    graced_days = explain.missed_days - explain.freezes_used
+    if is_kept and graced_days > 0:
+        yield f"grace covers {_count_days(graced_days)}"
     if explain.streak in _STREAK_NOTES:
         yield _STREAK_NOTES[explain.streak]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from emberkeep.xp.model import SCALE, Step, StreakChange, StreakState
+from emberkeep.xp.rules import protection
 from emberkeep.xp.rules.pay import PayTable, list_pays
 from emberkeep.xp.rules.streak_models import Conduct, find_conduct
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
     from emberkeep.xp.model import Milestone, Policy, Season, SeasonalBoost
 
 _MILESTONES: Final = "milestones"
+# Afterwards the streak is the one that it was, or a new one.
+_GOES_ON: Final = frozenset(
+    {
+        StreakChange.ADVANCED,
+        StreakChange.EXCUSED,
+        StreakChange.FROZEN,
+        StreakChange.GRACED,
+        StreakChange.HELD,
+        StreakChange.STARTED,
+    }
+)
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +52,15 @@ class _Move(msgspec.Struct, frozen=True):
     day: int
     change: StreakChange
     grace_used: int
+    freezes_used: int = 0
+
+
+class _Gap(msgspec.Struct, frozen=True):
+    """The days between two claims: all, and those that were missed; and the freezes to spend."""
+
+    days: int
+    missed_days: int
+    freezes_held: int
 
 
 def has_season_ended(
@@ -65,11 +86,8 @@ def advance(
     """
     plan = _plan(policy)
     conduct = plan.conduct
-    last = state.last_reward_day
-    missed_days = 0 if last is None else day.toordinal() - last.toordinal() - 1
-    assert missed_days >= 0, "a streak is never told of a day again, or of an earlier one"
-
-    move = _move(policy, conduct, state, missed_days, has_season_ended=has_season_ended)
+    gap = _measure_gap(policy, state, day)
+    move = _move(policy, conduct, state, gap, has_season_ended=has_season_ended)
     effective_day, change = move.day, move.change
     if conduct.last_day is not None and effective_day > conduct.last_day:
         if conduct.begins_again_after_last_day:
@@ -80,7 +98,10 @@ def advance(
     boost = _find_boost(plan, at) if plan.boosts else None
     pays = plan.pays if boost is None else _list_boosted_pays(policy, boost.multiplier)
     pay = pays.find(effective_day)
-    milestones, model_state = _unlock(policy, conduct, state, effective_day, change)
+    model_state = state.model_state
+    if model_state or policy.freezes is not None:
+        model_state = _keep(policy, model_state, move, day)
+    milestones, model_state = _unlock(policy, conduct, model_state, effective_day)
     return Step(
         state=StreakState(
             current_streak=effective_day,
@@ -91,7 +112,9 @@ def advance(
         ),
         change=change,
         effective_day=effective_day,
-        missed_days=missed_days,
+        missed_days=gap.missed_days,
+        excused_days=gap.days - gap.missed_days,
+        freezes_used=move.freezes_used,
         # Grace may also be what carried the streak over the end of a cycle.
         grace_applied=move.change is StreakChange.GRACED,
         curve_day_index=pay.curve.day_index,
@@ -105,11 +128,24 @@ def advance(
     )
 
 
+def _measure_gap(policy: Policy, state: StreakState, day: datetime.date) -> _Gap:
+    last = state.last_reward_day
+    days = 0 if last is None else day.toordinal() - last.toordinal() - 1
+    assert days >= 0, "a streak is never told of a day again, or of an earlier one"
+    if last is None or days == 0 or not state.model_state:
+        return _Gap(days, days, 0)
+    return _Gap(
+        days,
+        days - protection.count_excused(state.model_state, after=last, before=day),
+        protection.count_freezes(state.model_state) if policy.freezes is not None else 0,
+    )
+
+
 def _move(
     policy: Policy,
     conduct: Conduct,
     state: StreakState,
-    missed_days: int,
+    gap: _Gap,
     *,
     has_season_ended: bool,
 ) -> _Move:
@@ -118,34 +154,48 @@ def _move(
         return _Move(1, StreakChange.STARTED, 0)
     if has_season_ended and conduct.restarts_with_season:
         return _Move(1, StreakChange.SEASON_RESET, 0)
+    missed_days = gap.missed_days
     if missed_days == 0:
-        return _Move(streak + 1, StreakChange.ADVANCED, grace_used)
+        change = StreakChange.EXCUSED if gap.days else StreakChange.ADVANCED
+        return _Move(streak + 1, change, grace_used)
+    # Freezes come before grace, but none is spent on a streak that they cannot save.
+    frozen_days = min(gap.freezes_held, missed_days)
+    unfrozen_days = missed_days - frozen_days
+    if unfrozen_days == 0:
+        return _Move(streak + 1, StreakChange.FROZEN, grace_used, frozen_days)
     grace = policy.grace
     is_covered = (
         not has_season_ended
-        and missed_days <= grace.window_days
-        and grace_used + missed_days <= grace.allowed_misses
+        and unfrozen_days <= grace.window_days
+        and grace_used + unfrozen_days <= grace.allowed_misses
     )
     if is_covered:
-        return _Move(streak + 1, StreakChange.GRACED, grace_used + missed_days)
+        return _Move(streak + 1, StreakChange.GRACED, grace_used + unfrozen_days, frozen_days)
     if conduct.count_after_miss is None:
         return _Move(1, StreakChange.RESTARTED, 0)
     day = conduct.count_after_miss(streak, missed_days)
     return _Move(day, StreakChange.HELD if day == streak else StreakChange.DECAYED, grace_used)
 
 
+def _keep(
+    policy: Policy, model_state: Mapping[str, object], move: _Move, day: datetime.date
+) -> Mapping[str, object]:
+    """Return what is left of the model state after `move`, before anything is unlocked."""
+    if move.change is StreakChange.SEASON_RESET:
+        kept = protection.KEPT_BY_SEASONS
+        model_state = {k: v for k, v in model_state.items() if k in kept}
+    model_state = protection.forget_excused(model_state, day=day)
+    if policy.freezes is None:
+        return model_state
+    return protection.earn_freezes(
+        model_state, policy.freezes, used=move.freezes_used, goes_on=move.change in _GOES_ON
+    )
+
+
 def _unlock(
-    policy: Policy,
-    conduct: Conduct,
-    state: StreakState,
-    day: int,
-    change: StreakChange,
+    policy: Policy, conduct: Conduct, model_state: Mapping[str, object], day: int
 ) -> tuple[tuple[Milestone, ...], Mapping[str, object]]:
     """Return the milestones that reaching `day` unlocks, and the model state afterwards."""
-    model_state = state.model_state
-    if change is StreakChange.SEASON_RESET:
-        # What was unlocked once in life is not the season's to take back.
-        model_state = {k: v for k, v in model_state.items() if k == _MILESTONES}
     milestone = conduct.milestones.get(day)
     if milestone is None:
         return (), model_state

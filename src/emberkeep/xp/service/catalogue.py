@@ -29,6 +29,7 @@ async def load_catalogue(conn: Connection) -> Catalogue:
         versions=[to_version(row) for row in await store.list_policy_versions(conn)],
         overrides=await store.list_overrides(conn),
         seasons=await store.list_seasons(conn),
+        level_curves=await store.list_level_curves(conn),
     )
 
 

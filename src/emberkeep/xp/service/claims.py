@@ -20,6 +20,7 @@ from emberkeep.xp.model import (
     ClaimRequest,
     ClaimStatus,
     CooldownRunning,
+    LevelCurve,
     PlayerId,
     PlayerState,
     PlayerUnknown,
@@ -32,12 +33,16 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import catalogue as catalogues
 from emberkeep.xp.rules import claim as rules
+from emberkeep.xp.rules import level as levels
 from emberkeep.xp.rules.catalogue import Catalogue
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.store import ClaimRow
 
 CLAIMED: Final = "DailyLoginClaimed"
 """The type of the event that tells of a claim."""
+
+LEVEL_REACHED: Final = "LevelReached"
+"""The type of the event that tells of a level, once for each player, policy and level."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -51,16 +56,23 @@ class _Case(msgspec.Struct):
     today: RewardDay
 
 
+class _Paid(msgspec.Struct, frozen=True):
+    """One claim that is paid, the streak after it, and the levels that it reached."""
+
+    award: Award
+    streak: StreakState
+    levels_reached: tuple[int, ...]
+
+
 class _Account(msgspec.Struct):
     """One player while a batch is decided: as read, and as the claims so far leave them."""
 
     before: PlayerState
     streak: StreakState
     balance: Balance
+    highest_levels: Mapping[str, int]
     last_award: Award | None = None
-    paid: list[tuple[Award, StreakState]] = msgspec.field(
-        default_factory=list[tuple[Award, StreakState]]
-    )
+    paid: list[_Paid] = msgspec.field(default_factory=list[_Paid])
     # The case that was looked at last, because most are looked at twice.
     case: _Case | None = None
 
@@ -75,7 +87,9 @@ class ClaimBatch:
         catalogue: Catalogue,
         server_zone: str,
     ) -> None:
-        self._accounts = {p.player_id: _Account(p, p.streak, p.balance) for p in players}
+        self._accounts = {
+            p.player_id: _Account(p, p.streak, p.balance, p.highest_levels) for p in players
+        }
         self._catalogue = catalogue
         self._server_zone = server_zone
 
@@ -121,17 +135,20 @@ class ClaimBatch:
         for account in self._accounts.values():
             before = account.before
             last = len(account.paid) - 1
+            has_risen = account.highest_levels is not before.highest_levels
             rows.extend(
                 (
                     before.player_id,
                     ClaimRow(
                         before.user_id,
-                        award,
-                        streak.model_state,
+                        paid.award,
+                        paid.streak.model_state,
+                        paid.levels_reached,
                         before if index == last else None,
+                        account.highest_levels if has_risen and index == last else None,
                     ),
                 )
-                for index, (award, streak) in enumerate(account.paid)
+                for index, paid in enumerate(account.paid)
             )
         return rows
 
@@ -152,6 +169,7 @@ class ClaimBatch:
         )
         if account.last_award is not None:
             self._check_cooldown(account, case)
+        curve = self._catalogue.level_curves.get(request.policy_key)
         payment = rules.decide_payment(
             case.version,
             user_id=account.before.user_id,
@@ -160,11 +178,13 @@ class ClaimBatch:
             day=case.today.day,
             at=request.at,
             seasons=self._catalogue.seasons,
+            level_curve=curve,
             segment=case.segment,
         )
+        reached = () if curve is None else _reach_levels(account, curve, payment.balance)
         account.streak, account.balance = payment.streak, payment.balance
         account.last_award = payment.award
-        account.paid.append((payment.award, payment.streak))
+        account.paid.append(_Paid(payment.award, payment.streak, reached))
         return self._receipt(ClaimStatus.NEW, account, case)
 
     def _open_case(self, account: _Account, request: ClaimRequest) -> _Case:
@@ -206,6 +226,7 @@ class ClaimBatch:
             segment=award.segment,
             milestones=award.milestones,
             balance=award.balance,
+            level=award.level,
             next_boundary_at=rules.find_next_opening(
                 account.before,
                 case.today,
@@ -215,6 +236,16 @@ class ClaimBatch:
             ),
             explain=award.explain,
         )
+
+
+def _reach_levels(account: _Account, curve: LevelCurve, balance: Balance) -> tuple[int, ...]:
+    """Return the levels that `balance` reaches for the first time, and remember them."""
+    key = curve.policy_key
+    highest = account.highest_levels.get(key, levels.FIRST_LEVEL)
+    reached = levels.list_reached(curve, highest=highest, lifetime_xp=balance.lifetime)
+    if reached:
+        account.highest_levels = {**account.highest_levels, key: reached[-1]}
+    return reached
 
 
 async def claim_batch(
@@ -287,7 +318,22 @@ def make_append(player_id: PlayerId, row: ClaimRow) -> Append:
         )
         for milestone in award.milestones
     ]
-    return Append(stream_id=stream_of(player_id), events=(claimed, *unlocked))
+    reached = [
+        NewEvent(
+            event_type=LEVEL_REACHED,
+            data=_encode(
+                {
+                    "player_id": player_id,
+                    "policy_key": award.policy_key,
+                    "level": level,
+                    "lifetime_xp": award.balance.lifetime,
+                }
+            ).decode(),
+            metadata=metadata,
+        )
+        for level in row.levels_reached
+    ]
+    return Append(stream_id=stream_of(player_id), events=(claimed, *unlocked, *reached))
 
 
 def _to_claimed_data(player_id: PlayerId, row: ClaimRow) -> dict[str, object]:

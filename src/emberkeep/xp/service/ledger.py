@@ -111,7 +111,7 @@ async def _insert(
     policy_key, policy_version = (
         NO_POLICY if version is None else (version.policy.policy_key, version.policy_version)
     )
-    ledger_id = await store.insert_entry(
+    written = await store.insert_entry(
         conn,
         wish=wish,
         correlation_id=correlation_id,
@@ -119,8 +119,9 @@ async def _insert(
         policy_version=policy_version,
         created_at=now,
     )
-    if ledger_id is None:
+    if written is None:
         raise PlayerUnknown("no player has this id")
+    ledger_id, balance_after = written
     return LedgerEntry(
         ledger_id=ledger_id,
         amount=wish.amount,
@@ -130,6 +131,7 @@ async def _insert(
         policy_version=policy_version,
         season_id=wish.season_id,
         metadata=wish.metadata,
+        balance_after=balance_after,
         created_at=now,
     )
 

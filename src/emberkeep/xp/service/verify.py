@@ -20,6 +20,7 @@ from emberkeep.events import service as events
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     Balance,
+    Explanation,
     PlayerId,
     Policy,
     PolicyInvalid,
@@ -33,9 +34,10 @@ from emberkeep.xp.rules.balance import add_entry
 from emberkeep.xp.rules.claim import explain
 from emberkeep.xp.service.catalogue import to_version
 from emberkeep.xp.service.claims import CLAIMED, stream_of
-from emberkeep.xp.store import AwardRow, StreakRow, VersionRow
+from emberkeep.xp.store import AwardRow, LedgerRow, StreakRow, VersionRow
 
 _BALANCES: Final = "xp: balances equal the ledger"
+_LEFT: Final = "xp: ledger rows say the balance that they left"
 _PAID: Final = "xp: awards and ledger rows pair up"
 _TOLD: Final = "xp: every award has its event"
 _STREAKS: Final = "xp: streaks equal their last award"
@@ -57,7 +59,7 @@ async def verify_xp(conn: Connection) -> list[Check]:
         policies, parsed = _parse_policies(rows)
         seasons = await store.list_seasons(conn)
         return [
-            await _check_balances(conn),
+            *await _check_balances(conn),
             await store.check_awards_paid(conn, name=_PAID),
             await _check_events(conn),
             *await _check_histories(conn, policies, seasons),
@@ -66,8 +68,8 @@ async def verify_xp(conn: Connection) -> list[Check]:
         ]
 
 
-async def _check_balances(conn: Connection) -> Check:
-    tally = Tally(_BALANCES)
+async def _check_balances(conn: Connection) -> tuple[Check, Check]:
+    tally, left = Tally(_BALANCES), Tally(_LEFT)
     player_id: PlayerId | None = None
     stored: Balance | None = None
     folded = Balance()
@@ -83,9 +85,16 @@ async def _check_balances(conn: Connection) -> Check:
                 season_id=row.season_id,
                 affects_lifetime=row.affects_lifetime,
             )
+            left.count(_compare_balance_after(row, folded))
     if player_id is not None:
         tally.count(_compare_balances(player_id, stored, folded))
-    return tally.conclude()
+    return tally.conclude(), left.conclude()
+
+
+def _compare_balance_after(row: LedgerRow, folded: Balance) -> str | None:
+    if row.balance_after == folded.current:
+        return None
+    return f"player {row.player_id}: a row says it left {row.balance_after}, not {folded.current}"
 
 
 def _compare_balances(player_id: PlayerId, stored: Balance | None, folded: Balance) -> str | None:
@@ -171,8 +180,7 @@ class _Replay:
             award.longest,
             award.grace_used,
             msgspec.json.decode(award.milestones),
-            # A season may be added when it has begun: earlier awards did not know of it.
-            msgspec.json.decode(award.explain) | {"season_id": None},
+            _read_explanation(award),
         )
         due = (
             step.xp_awarded,
@@ -181,7 +189,7 @@ class _Replay:
             str(step.state.longest_streak),
             str(step.state.grace_used),
             [msgspec.to_builtins(milestone) for milestone in step.milestones],
-            msgspec.to_builtins(explain(policy, step, None)),
+            explain(policy, step, None),
         )
         if paid == due:
             return None
@@ -210,6 +218,18 @@ class _Replay:
 
     def _describe(self, award: AwardRow, difference: str) -> str:
         return f"player {self.player_id}, {award.reward_day_id}: {difference}"
+
+
+def _read_explanation(award: AwardRow) -> Explanation | None:
+    """Return what the award says of its factors; None where that cannot be read.
+
+    A season may be added when it has begun: earlier awards did not know of it.
+    """
+    try:
+        said = msgspec.json.decode(award.explain, type=Explanation)
+    except msgspec.ValidationError:
+        return None
+    return msgspec.structs.replace(said, season_id=None)
 
 
 async def _check_histories(

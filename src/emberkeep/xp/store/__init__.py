@@ -2,6 +2,7 @@
 
 from emberkeep.xp.store.catalogue import (
     VersionRow,
+    list_level_curves,
     list_overrides,
     list_policy_versions,
     read_revision,
@@ -61,6 +62,7 @@ from emberkeep.xp.store.summary import (
 )
 from emberkeep.xp.store.verify import (
     AwardRow,
+    LedgerRow,
     StreakRow,
     check_awards_paid,
     stream_histories,
@@ -73,6 +75,7 @@ __all__ = [
     "LAST_ID",
     "AwardRow",
     "ClaimRow",
+    "LedgerRow",
     "PlayerRow",
     "StreakRow",
     "VersionRow",
@@ -97,6 +100,7 @@ __all__ = [
     "insert_zone_change",
     "list_awards",
     "list_entries",
+    "list_level_curves",
     "list_lives",
     "list_longest_streaks",
     "list_overrides",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from emberkeep.base.db import Connection
-from emberkeep.xp.model import PolicyKey, PolicyStatus, SegmentKey
+from emberkeep.xp.model import LevelCurve, PolicyKey, PolicyStatus, SegmentKey
 from emberkeep.xp.store.statements import SQL
 
 
@@ -67,6 +67,10 @@ def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
         model_parameters,
         sample_window_days,
         default_segment,
+        freezes_max_held,
+        freezes_earned_every_days,
+        pause_max_days,
+        pause_cooldown_days,
         effective_at,
         superseded_at,
         published_at,
@@ -100,6 +104,13 @@ def _to_version_row(row: tuple[Any, ...]) -> VersionRow:
                 "sample_window_days": sample_window_days,
                 "default_segment": default_segment,
             },
+            "freezes": freezes_max_held
+            and {
+                "max_held": freezes_max_held,
+                "earned_every_days": freezes_earned_every_days,
+            },
+            "pause": pause_max_days
+            and {"max_days": pause_max_days, "cooldown_days": pause_cooldown_days},
         },
         policy_version=policy_version,
         status=PolicyStatus(status),
@@ -116,3 +127,12 @@ async def list_overrides(conn: Connection) -> dict[tuple[PolicyKey, SegmentKey],
     """Return the version that each segment gets, by policy and segment."""
     cursor = await conn.execute(SQL["list_overrides"])
     return {(key, segment): version for key, segment, version in await cursor.fetchall()}
+
+
+async def list_level_curves(conn: Connection) -> list[LevelCurve]:
+    """Return the level curve of every policy that has one."""
+    cursor = await conn.execute(SQL["list_level_curves"])
+    return [
+        LevelCurve(policy_key=key, thresholds=tuple(thresholds), revision=revision)
+        for key, thresholds, revision in await cursor.fetchall()
+    ]

@@ -15,6 +15,7 @@ from emberkeep.xp.model import (
     Balance,
     BalanceFigures,
     Explanation,
+    LevelFigures,
     Milestone,
     PlayerId,
     PlayerState,
@@ -38,21 +39,28 @@ class _Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     model_state: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     segment: SegmentKey | None = None
     milestones: tuple[Milestone, ...] = ()
+    level: LevelFigures | None = None
 
 
 class ClaimRow(msgspec.Struct, frozen=True, gc=False):
     """An award to be written, and what the claim left behind.
 
-    `before` is the player as read, on the last claim of each player in the batch.
+    `before` is the player as read, on the last claim of each player in the batch; and
+    `highest_levels` are those announced by then, where that has changed.
     """
 
     user_id: UserId
     award: Award
     model_state: Mapping[str, object]
+    levels_reached: tuple[int, ...]
     before: PlayerState | None
+    highest_levels: Mapping[str, int] | None
 
 
-_encode_snapshot = msgspec.json.Encoder().encode
+_NO_LEVELS: Mapping[str, int] = {}
+
+_encode_snapshot = _encode_levels = msgspec.json.Encoder().encode
+_decode_levels = msgspec.json.Decoder(dict[str, int]).decode
 _decode_snapshot = msgspec.json.Decoder(_Snapshot).decode
 
 
@@ -74,15 +82,20 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
         next_reward_tz,
         next_reward_tz_at,
         segment_key,
+        segment_keys,
+        attributes_json,
+        created_at,
         current_streak,
         longest_streak,
         grace_used,
         last_reward_day_id,
         model_state,
+        action_count,
         current_balance,
         lifetime_xp,
         seasonal_xp,
         season_id,
+        highest_levels,
         _,
     ) = row
     return PlayerState(
@@ -92,6 +105,9 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
         next_reward_tz=next_reward_tz,
         next_reward_tz_at=next_reward_tz_at,
         segment_key=segment_key,
+        segment_keys=tuple(segment_keys),
+        attributes_json=attributes_json,
+        created_at=created_at,
         streak=StreakState(
             current_streak=current_streak,
             longest_streak=longest_streak,
@@ -105,11 +121,15 @@ def _to_player_state(row: tuple[Any, ...]) -> PlayerState:
                 _NO_MODEL_STATE if model_state == _EMPTY_JSON else decode_object(model_state)
             ),
         ),
+        action_count=action_count,
         balance=Balance(
             current=current_balance,
             lifetime=lifetime_xp,
             seasonal=seasonal_xp,
             season_id=season_id,
+        ),
+        highest_levels=(
+            _NO_LEVELS if highest_levels == _EMPTY_JSON else _decode_levels(highest_levels)
         ),
     )
 
@@ -136,8 +156,11 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow], revisio
             "season_ids": sql.text_array(a.explain.season_id for a in awards),
             "claimed_ats": sql.array(a.claimed_at for a in awards),
             "snapshots": sql.text_array(_to_snapshot(claim) for claim in claims),
+            "balances_after": sql.array(a.balance.current for a in awards),
+            "highest_levels": sql.text_array(_to_levels(claim) for claim in claims),
             "are_last": sql.array(player is not None for player in before),
             "prior_reward_day_ids": sql.array(p and p.streak.last_reward_day for p in before),
+            "prior_action_counts": sql.array(p and p.action_count for p in before),
             "prior_balances": sql.array(p and p.balance.current for p in before),
             "prior_lifetimes": sql.array(p and p.balance.lifetime for p in before),
             "prior_seasonals": sql.array(p and p.balance.seasonal for p in before),
@@ -145,6 +168,10 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow], revisio
             "revision": revision,
         },
     )
+
+
+def _to_levels(claim: ClaimRow) -> str | None:
+    return None if claim.highest_levels is None else _encode_levels(claim.highest_levels).decode()
 
 
 def _to_day_id(day: datetime.date | None) -> str | None:
@@ -161,6 +188,7 @@ def _to_snapshot(claim: ClaimRow) -> str:
             model_state=claim.model_state,
             segment=award.segment,
             milestones=award.milestones,
+            level=award.level,
         )
     ).decode()
 
@@ -198,6 +226,7 @@ def to_award(row: tuple[Any, ...]) -> Award:
         segment=snapshot.segment,
         milestones=snapshot.milestones,
         balance=snapshot.balance,
+        level=snapshot.level,
         explain=snapshot.explain,
     )
 

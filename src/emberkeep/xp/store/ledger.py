@@ -58,8 +58,10 @@ async def insert_entry(
     policy_key: PolicyKey,
     policy_version: int,
     created_at: datetime.datetime,
-) -> int | None:
-    """Write a grant into the ledger; return the row's id, None when the player is unknown.
+) -> tuple[int, int] | None:
+    """Write a grant into the ledger; return the row's id and the balance after it.
+
+    None when the player is unknown.
 
     :raises InsufficientBalance: when a total would fall below 0; the transaction is broken then
     :raises BalanceLimit: when one would pass 2^53 - 1; the transaction is broken then
@@ -86,7 +88,7 @@ async def insert_entry(
             case _:
                 raise
     row = await cursor.fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None else (int(row[0]), int(row[1]))
 
 
 async def list_entries(
@@ -120,6 +122,8 @@ def _to_entry(row: tuple[Any, ...]) -> LedgerEntry:
         policy_version,
         season_id,
         metadata,
+        balance_after,
+        reverses_ledger_id,
         created_at,
     ) = row
     return LedgerEntry(
@@ -131,6 +135,8 @@ def _to_entry(row: tuple[Any, ...]) -> LedgerEntry:
         policy_version=policy_version,
         season_id=season_id,
         metadata=decode_object(metadata),
+        balance_after=balance_after,
+        reverses_ledger_id=reverses_ledger_id,
         created_at=created_at,
     )
 

@@ -88,6 +88,8 @@ async def update_draft(conn: Connection, *, policy_version: int, document: Docum
 def _to_parameters(document: Document, policy_version: int) -> dict[str, object]:
     window, grace = document["claim_window"], document["grace"]
     model, preview = document["streak_model"], document["preview"]
+    freezes: Document = document.get("freezes") or {}
+    pause: Document = document.get("pause") or {}
     return {
         "policy_key": document["policy_key"],
         "policy_version": policy_version,
@@ -105,6 +107,10 @@ def _to_parameters(document: Document, policy_version: int) -> dict[str, object]
         "model_parameters": msgspec.json.encode(model["parameters"]).decode(),
         "sample_window_days": preview["sample_window_days"],
         "default_segment": preview["default_segment"],
+        "freezes_max_held": freezes.get("max_held"),
+        "freezes_earned_every_days": freezes.get("earned_every_days"),
+        "pause_max_days": pause.get("max_days"),
+        "pause_cooldown_days": pause.get("cooldown_days"),
     }
 
 

@@ -23,6 +23,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     balance: Balance | None
     amount: int | None
     season_id: SeasonId | None
+    balance_after: int | None
     affects_lifetime: bool
 
 
@@ -67,7 +68,8 @@ async def stream_ledgers(conn: Connection) -> AsyncIterator[LedgerRow]:
         cursor.itersize = _ROWS_PER_FETCH
         await cursor.execute(SQL["stream_ledgers"])
         async for row in cursor:
-            player_id, current, lifetime, seasonal, season, amount, season_id, affects = row
+            player_id, current, lifetime, seasonal, season, *entry = row
+            amount, season_id, balance_after, affects = entry
             yield LedgerRow(
                 player_id=player_id,
                 balance=(
@@ -79,6 +81,7 @@ async def stream_ledgers(conn: Connection) -> AsyncIterator[LedgerRow]:
                 ),
                 amount=amount,
                 season_id=season_id,
+                balance_after=balance_after,
                 affects_lifetime=bool(affects),
             )
 
