@@ -13,9 +13,7 @@ import time
 from collections.abc import Generator
 from typing import Final
 
-import structlog
-
-from emberkeep.base import db, tasks
+from emberkeep.base import db, listen, tasks
 from emberkeep.base.db import Connection
 from emberkeep.events import store
 from emberkeep.events.model import AllStreams, Horizon, OneStream, Source, StreamId
@@ -26,13 +24,10 @@ _LINGER_S: Final = 0.01
 # A transaction that stays open is no reason to ask a hundred times a second for hours.
 _PATIENT_S: Final = 0.1
 _PATIENT_AFTER_S: Final = 2.0
-_RECONNECT_S: Final = 0.5
 # Beyond so many positions, or streams, everybody is woken instead of those it concerns.
 _MOST_POSITIONS: Final = 5_000
 _MOST_STREAMS: Final = 1_000
 _EVERYBODY: Final = "*"
-
-_log = structlog.get_logger(__name__)
 
 
 class Watch:
@@ -98,7 +93,15 @@ class HorizonWatcher:
         :raises OrderUnknown: on a standby
         """
         conn = await self._connect()
-        self._task = asyncio.create_task(self._run(conn))
+        self._task = asyncio.create_task(
+            listen.stay_connected(
+                conn,
+                connect=self._connect,
+                attend=self._attend,
+                when_back=self._call_everybody,
+                name="watcher",
+            )
+        )
 
     async def stop(self) -> None:
         """End watching; followers wait for their own time-outs from now on."""
@@ -117,30 +120,16 @@ class HorizonWatcher:
 
     async def _connect(self) -> Connection:
         conn = await db.connect(self._dsn, application="emberkeep-watcher")
-        if self._listens:
-            await db.listen(conn, self._schema)
-        self._horizon = await store.read_horizon(conn, schema=self._schema)
+        async with listen.closed_on_failure(conn):
+            if self._listens:
+                await db.listen(conn, self._schema)
+            self._horizon = await store.read_horizon(conn, schema=self._schema)
         return conn
 
-    async def _run(self, conn: Connection) -> None:
+    async def _attend(self, conn: Connection) -> None:
         while True:
-            try:
-                async with conn:
-                    while True:
-                        await self._look(conn, await db.wait_notified(conn, self._pause_s()))
-                        tasks.heed_cancellation()
-            except Exception as e:  # noqa: BLE001 -- The net must not tear: connect and look again.
-                _log.warning("watcher_lost", error=type(e).__name__)
-            conn = await self._reconnect()
-            self._call_everybody()
-
-    async def _reconnect(self) -> Connection:
-        while True:
-            await asyncio.sleep(_RECONNECT_S)
-            try:
-                return await self._connect()
-            except Exception as e:  # noqa: BLE001 -- Whatever it is, the next attempt may succeed.
-                _log.warning("watcher_away", error=type(e).__name__)
+            await self._look(conn, await db.wait_notified(conn, self._pause_s()))
+            tasks.heed_cancellation()
 
     def _pause_s(self) -> float:
         still_s = time.monotonic() - self._moved_at_s
