@@ -20,7 +20,7 @@ from emberkeep.base.config import Secret, Settings, load_settings
 from emberkeep.base.db import Connection, Database, connect, open_database
 from emberkeep.base.doctor import service as doctor
 from emberkeep.base.doctor.model import Finding, Level
-from emberkeep.base.errors import Invalid, Unavailable
+from emberkeep.base.errors import Invalid
 from emberkeep.base.figures import Figure
 from emberkeep.base.place import Place, open_place
 from emberkeep.base.postgres.home import open_home
@@ -52,20 +52,14 @@ _KEY_BYTES: Final = 48
 _SCHEMA_CHECK_S: Final = 5.0
 # Anybody may ask for the metrics; the database is not asked each time.
 _MEASURE_S: Final = 5.0
-# The connection of a process on which it hears that events were appended.
-_WATCHERS: Final = 1
+# The connections of a process on which it hears that events were appended, or policies changed.
+_LISTENERS: Final = 2
 
 
 class SecretKeyMissing(Invalid):
     """A database of one's own needs `EMBERKEEP_SECRET_KEY`: every process must sign with the same."""
 
     code = "settings.secret_key_missing"
-
-
-class SchemaBehind(Unavailable):
-    """The database's schema is not the one that this version needs; run `emberkeep migrate up`."""
-
-    code = "service.schema_behind"
 
 
 class ModuleUnknown(Invalid):
@@ -221,7 +215,7 @@ async def examine(settings: Settings, place: Place) -> tuple[Finding, ...]:
             needed_connections=settings.pool_connections
             + settings.writer_connections
             + settings.event_writer_connections
-            + _WATCHERS,
+            + _LISTENERS,
             data_dir=place.data_dir,
             now=clock.read_now(),
         )
@@ -244,7 +238,7 @@ async def verify(place: Place, *, module: str | None = None) -> list[Check]:
     if module is not None and module not in _VERIFIERS:
         known = ", ".join(_VERIFIERS)
         raise ModuleUnknown(f"there is no module {module!r} to verify; there are: {known}")
-    await _check_schema(place)
+    await migrations.require_current(place.owner_dsn)
     verifiers = [check for name, check in _VERIFIERS.items() if module in (None, name)]
     async with await connect(place.dsn, application="emberkeep verify") as conn:
         return [check for verifier in verifiers for check in await verifier(conn)]
@@ -297,7 +291,7 @@ def _make_ready_check(database: Database, place: Place) -> Callable[[], Awaitabl
         at_s = clock.read_now().timestamp()
         if at_s < current_until_s:
             return
-        await _check_schema(place)
+        await migrations.require_current(place.owner_dsn)
         current_until_s = at_s + _SCHEMA_CHECK_S
 
     return check_ready
@@ -323,12 +317,6 @@ def _make_measure(database: Database) -> Callable[[], Awaitable[list[Figure]]]:
         return figures
 
     return measure
-
-
-async def _check_schema(place: Place) -> None:
-    versions = await migrations.read_status(place.owner_dsn)
-    if any(version.state != "clean" for version in versions):
-        raise SchemaBehind("the schema is not the one that this version needs")
 
 
 class ProcessApp:

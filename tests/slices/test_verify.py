@@ -13,7 +13,8 @@ from emberkeep import wiring
 from emberkeep.base.db import connect
 from emberkeep.base.place import Place
 from emberkeep.events.service import verify_events
-from emberkeep.wiring import ModuleUnknown, SchemaBehind
+from emberkeep.migrate.model import SchemaBehind
+from emberkeep.wiring import ModuleUnknown
 from emberkeep.xp.model import Milestone, MilestoneMetaReward
 from emberkeep.xp.service.verify import verify_xp
 from tests.claiming import World, at, claim, make_policy, open_writer

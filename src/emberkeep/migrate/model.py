@@ -322,3 +322,9 @@ class LinterMissing(Unavailable):
     """The squawk binary is not installed beside this Python, or does not work."""
 
     code = "migrate.linter_missing"
+
+
+class SchemaBehind(Unavailable):
+    """The database's schema is not the one that this version needs; run `emberkeep migrate up`."""
+
+    code = "service.schema_behind"

@@ -14,6 +14,7 @@ from emberkeep.migrate.model import (
     FindingKind,
     Patience,
     RightsMissing,
+    SchemaBehind,
     State,
     StatementBlocked,
     StatementFailed,
@@ -44,6 +45,17 @@ async def read_status(
             history = await store.read_history(conn, migration_set)
             found += plan.list_status(migration_set.name, load_migrations(migration_set), history)
         return tuple(found)
+
+
+async def require_current(dsn: str) -> None:
+    """Let a database pass whose schemas are those that this version needs.
+
+    :raises SchemaBehind: if they are not
+    """
+    if any(version.state != "clean" for version in await read_status(dsn)):
+        raise SchemaBehind(
+            "the schema is not the one that this version needs: `emberkeep migrate up` helps"
+        )
 
 
 async def read_fingerprint(dsn: str, migration_set: MigrationSet) -> str:
