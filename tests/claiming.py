@@ -132,6 +132,11 @@ class World:
                 (effective_at, LONG_AGO, policy.policy_key, version),
             )
 
+    def draft(self, policy: Policy, *, version: int = 1) -> None:
+        """Write a draft."""
+        with psycopg.connect(self.dsn) as conn:
+            _insert_draft(conn, policy, version)
+
     def retire(self, *, at: datetime.datetime) -> None:
         """Take the published version out of force, without a successor."""
         self.execute(
@@ -338,7 +343,7 @@ async def open_writer(dsn: str) -> AsyncGenerator[Connection]:
 
 @contextlib.asynccontextmanager
 async def open_desk(
-    dsn: str, *, cache: int = 1000, connections: int = 2, batch: int = 256
+    dsn: str, *, cache: int = 1000, connections: int = 2, batch: int = 256, poll_s: float = 1.0
 ) -> AsyncGenerator[ClaimDesk]:
     """Run a desk as a process of its own would."""
     async with open_database(dsn, connections=2) as database:
@@ -348,6 +353,7 @@ async def open_desk(
             max_batch_claims=batch,
             receipt_cache_size=cache,
             server_zone="UTC",
+            catalogue_poll_s=poll_s,
         )
         await desk.start()
         try:

@@ -135,11 +135,18 @@ def lend_database(server: EmbeddedServer, *, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def server_dir(pytestconfig: pytest.Config) -> Iterator[Path]:
-    """An empty directory for servers of the test's own; they are stopped with the test.
+    """An empty directory for servers of the test's own; they are stopped with the test."""
+    with lend_server_dir(pytestconfig) as directory:
+        yield directory
+
+
+@contextlib.contextmanager
+def lend_server_dir(config: pytest.Config) -> Iterator[Path]:
+    """Lend an empty directory for servers, which are stopped afterwards.
 
     Like `tmp_path`, except that the user that PostgreSQL runs as can get there.
     """
-    directory = Path(tempfile.mkdtemp(dir=pytestconfig.stash[_RUN_DIR]))
+    directory = Path(tempfile.mkdtemp(dir=config.stash[_RUN_DIR]))
     directory.chmod(0o711)
     yield directory
     _remove_servers(directory)

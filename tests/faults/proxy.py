@@ -65,6 +65,9 @@ class Faults:
     is_black_hole: bool = False
     is_deaf: bool = False
     """Whether notifications are lost."""
+    refuses: bytes = b""
+    """Whose start holds this, such as the name of an application, is not let through."""
+    refusals: int = 0
     round_trips: int = 0
     commits: int = 0
     cuts: int = 0
@@ -179,6 +182,9 @@ class _Link:
         while True:
             head = await self._from_client.readexactly(_LENGTH_BYTES)
             body = await self._from_client.readexactly(int.from_bytes(head) - _LENGTH_BYTES)
+            if self._faults.refuses and self._faults.refuses in body:
+                self._faults.refusals += 1
+                raise _Severed
             to_server.write(head + body)
             await to_server.drain()
             if int.from_bytes(body[:2]) == _PROTOCOL_3:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from emberkeep.base.db import connect
 from emberkeep.xp.model import ClaimStatus, PlayerId, PolicyNotInForce, Receipt
 from emberkeep.xp.rules.catalogue import Catalogue
+from emberkeep.xp.rules.policy import render_policy
+from emberkeep.xp.service import policies
 from emberkeep.xp.service.claims import claim_batch
 from tests.claiming import (
     KEY,
@@ -20,6 +24,7 @@ from tests.claiming import (
     open_desk,
     open_writer,
 )
+from tests.faults.proxy import Faults, run_proxy
 
 if TYPE_CHECKING:
     import datetime
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from emberkeep.xp.service.desk import ClaimDesk
 
 PLAYER = PlayerId("p")
+NEVER_S = 3600.0
+"""A poll that no test lives to see."""
 
 
 @pytest.fixture
@@ -100,15 +107,78 @@ async def test_a_remembered_receipt_ends_where_another_version_takes_over(world:
         assert (await claim_at(desk, at(1, 13))).status is ClaimStatus.NEW
 
 
-async def test_a_remembered_receipt_forgets_within_the_poll(world: World) -> None:
-    async with open_desk(world.dsn) as desk:
-        await claim_at(desk, at(0))
-        world.retire(at=at(0, 12.5))
-        assert (await claim_at(desk, at(0, 12.4))).status is ClaimStatus.ALREADY_CLAIMED
-        # Nobody but this player calls, so that only the poll can notice.
+async def test_a_process_that_hears_nothing_and_never_polls_switches_at_the_instant(
+    world: World,
+) -> None:
+    world.publish(make_policy(base_xp=200), version=2, effective_at=at(0, 12))
+    async with (
+        run_proxy(world.dsn, Faults(is_deaf=True)) as dsn,
+        open_desk(dsn, poll_s=NEVER_S) as d,
+    ):
+        known = d.catalogue.revision
+        assert (await claim_at(d, at(0, 11.99999))).policy_version == 1
+        assert (await claim_at(d, at(0, 12), PlayerId("q"))).policy_version == 2
+        assert d.catalogue.revision == known
+        # What is scheduled while nobody tells it is read by the first batch.
+        world.publish(make_policy(base_xp=300), version=3, effective_at=at(2, 0))
+        assert (await claim_at(d, at(1, 23.9))).policy_version == 2
+        assert (await claim_at(d, at(2, 0))).policy_version == 3
+
+
+async def test_what_is_cancelled_before_its_instant_never_decides(world: World) -> None:
+    async with (
+        run_proxy(world.dsn, Faults(is_deaf=True)) as dsn,
+        open_desk(dsn, poll_s=NEVER_S) as desk,
+        await connect(world.dsn) as conn,
+    ):
+        who: dict[str, Any] = {"policy_key": KEY, "actor": "test"}
+        document = json.dumps(render_policy(make_policy(base_xp=200))).encode()
+        await policies.create_version(
+            conn, document=document, max_award_xp=5000, now=at(0, 1), **who
+        )
+        await policies.publish_version(
+            conn, policy_version=2, effective_at=at(1, 0), overrides=None, now=at(0, 2), **who
+        )
+        # This process knows of the publication, and nobody tells it that it is off.
+        assert (await claim_at(desk, at(0, 3))).policy_version == 1
+        assert desk.catalogue.versions[KEY][1].effective_at == at(1, 0)
+        await policies.cancel_version(conn, policy_version=2, now=at(0, 4), **who)
+        assert (await claim_at(desk, at(1, 0))).policy_version == 1
+        assert (await claim_at(desk, at(9))).policy_version == 1
+
+
+async def test_a_remembered_receipt_is_forgotten_at_a_word(world: World) -> None:
+    async with open_desk(world.dsn, poll_s=NEVER_S) as desk:
+        await _retire_and_await_that_it_is_noticed(world, desk)
+
+
+async def test_a_remembered_receipt_is_forgotten_within_the_poll(world: World) -> None:
+    async with (
+        run_proxy(world.dsn, Faults(is_deaf=True)) as dsn,
+        open_desk(dsn, poll_s=0.2) as desk,
+    ):
+        await _retire_and_await_that_it_is_noticed(world, desk)
+
+
+async def test_a_process_whose_ear_was_cut_off_looks_when_it_is_back(world: World) -> None:
+    async with open_desk(world.dsn, poll_s=NEVER_S) as desk:
+        ears = "from pg_stat_activity where application_name = 'emberkeep-listener'"
         async with asyncio.timeout(5):
-            while (await read_status(desk)) is not None:
-                await asyncio.sleep(0.1)
+            while not world.execute(f"select 1 {ears} and query ~ '^listen' and state = 'idle'"):
+                await asyncio.sleep(0.02)
+        # The word is said between the end of one connection and the beginning of the next.
+        world.execute(f"select pg_terminate_backend(pid) {ears} and datname = current_database()")
+        await _retire_and_await_that_it_is_noticed(world, desk)
+
+
+async def _retire_and_await_that_it_is_noticed(world: World, desk: ClaimDesk) -> None:
+    await claim_at(desk, at(0))
+    world.retire(at=at(0, 12.5))
+    assert (await claim_at(desk, at(0, 12.4))).status is ClaimStatus.ALREADY_CLAIMED
+    # Nobody but this player calls, who is answered from memory.
+    async with asyncio.timeout(5):
+        while (await read_status(desk)) is not None:
+            await asyncio.sleep(0.02)
 
 
 async def read_status(desk: ClaimDesk) -> ClaimStatus | None:

@@ -159,6 +159,11 @@ class Settings:
     receipt_cache_size: int = _setting(
         200_000, _parse_whole(0, 10**8), "The receipts of the day that a process remembers."
     )
+    catalogue_poll_s: int = _setting(
+        1,
+        _parse_whole(1, 3600),
+        "The seconds after which a process has seen a new policy whose notification was lost.",
+    )
     requests_per_minute: int = _setting(
         600, _parse_whole(0, 10**9), "The requests a minute of one player; 0: no limit."
     )

@@ -1,7 +1,8 @@
 """The claims of one process: requests that wait are paid together, repeats are answered from memory.
 
 A day's receipt never changes, so a process may remember it until the next boundary. It forgets all
-of them the moment policies or seasons change, because then the boundary may have moved.
+of them when policies or seasons change, because then the boundary may have moved: it is notified of
+that within moments, every batch reads it, and a poll is the net below.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import datetime
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,15 +19,15 @@ import structlog
 from emberkeep.base.batch import Batcher
 from emberkeep.base.db import Connection, Database
 from emberkeep.base.errors import EmberkeepError
+from emberkeep.base.listen import Listener
 from emberkeep.xp import store
 from emberkeep.xp.model import ClaimRequest, ClaimStatus, PlayerId, PolicyKey, Receipt
 from emberkeep.xp.rules.catalogue import Catalogue, find_next_switch
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.claims import claim_batch
 
-# The net below the revision that every batch reads: how long a process that answers nothing but
-# repeats may take to notice a new policy.
-_POLL_S = 1.0
+# The triggers on policies, overrides and seasons notify it.
+_CHANNEL: Final = "emberkeep_xp_catalogue"
 
 _log = structlog.get_logger(__name__)
 
@@ -47,8 +49,11 @@ class ClaimDesk:
         max_batch_claims: int,
         receipt_cache_size: int,
         server_zone: str,
+        catalogue_poll_s: float = 1.0,
     ) -> None:
         self._database = database
+        self._catalogue_poll_s = catalogue_poll_s
+        self._listener = Listener(database.dsn, channel=_CHANNEL, application="emberkeep-listener")
         self._server_zone = server_zone
         self._catalogue = Catalogue()
         self._receipts: dict[tuple[PlayerId, PolicyKey], _Remembered] = {}
@@ -74,6 +79,7 @@ class ClaimDesk:
         async with self._database.connection() as conn:
             self._catalogue = await load_catalogue(conn)
         await self._batcher.start()
+        self._listener.start()
         self._poll = asyncio.create_task(self._follow_catalogue())
 
     async def stop(self) -> None:
@@ -82,6 +88,7 @@ class ClaimDesk:
             self._poll.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poll
+        await self._listener.stop()
         await self._batcher.stop()
 
     async def claim(
@@ -151,7 +158,7 @@ class ClaimDesk:
 
     async def _follow_catalogue(self) -> None:
         while True:
-            await asyncio.sleep(_POLL_S)
+            await self._listener.wait(self._catalogue_poll_s)
             try:
                 async with self._database.connection() as conn:
                     if await store.read_revision(conn) != self._catalogue.revision:

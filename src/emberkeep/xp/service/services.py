@@ -54,6 +54,7 @@ def make_services(database: Database, settings: Settings) -> XpServices:
             max_batch_claims=settings.max_batch_claims,
             receipt_cache_size=settings.receipt_cache_size,
             server_zone=settings.server_time_zone,
+            catalogue_poll_s=settings.catalogue_poll_s,
         ),
         database=database,
         default_policy_key=PolicyKey(settings.default_policy_key),
