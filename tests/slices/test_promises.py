@@ -85,6 +85,15 @@ def test_no_part_of_a_draft_is_moved_into_what_is_published(world: World) -> Non
         )
 
 
+def test_a_policy_goes_only_when_no_version_of_it_is_left(world: World) -> None:
+    world.execute("insert into xp.xp_policies values ('other', 'x', '', now(), 'test')")
+    world.execute(DRAFT.replace("select policy_key", "select 'other'"), 1)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="policy other has versions"):
+        world.execute("delete from xp.xp_policies where policy_key = 'other'")
+    world.execute("delete from xp.xp_policy_versions where policy_key = 'other'")
+    world.execute("delete from xp.xp_policies where policy_key = 'other'")
+
+
 def test_a_second_draft_of_a_policy_is_refused(world: World) -> None:
     world.execute(DRAFT, 2)
     with pytest.raises(psycopg.errors.UniqueViolation, match="xp_policy_versions_draft_uidx"):

@@ -5,9 +5,9 @@ routes/, commands/. Other slices may import `service` and `model`; the rest is p
 
 A policy version lives like this:
 
-    Draft ──publish──▶ Published ──successor or retire──▶ Archived
-      ▲ edit, delete       ▲                                  │
-      └────────────────────└───────── publish again ──────────┘
+    Draft ──publish──▶ Published ──successor, cancel or retire──▶ Archived
+    edit, delete           ▲                                          │
+                           └──────── publish again, roll back ────────┘
 
 and a claim like this:
 

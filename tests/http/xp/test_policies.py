@@ -220,7 +220,7 @@ async def test_every_step_is_audited_with_who_took_it(api: Api, world: World) ->
         (1, "edited", "olga"),
         (1, "published", "olga"),
         (0, "overridden", "olga"),
-        (1, "archived", "olga"),
+        (1, "retired", "olga"),
     ]
 
 

@@ -1,10 +1,10 @@
 """`emberkeep xp …`: parse, call the service, print. Anticipated errors rise to cli.py."""
 
-from emberkeep.xp.commands import engine, history
+from emberkeep.xp.commands import engine, history, policies
 from emberkeep.xp.commands.console import app
 
 # In the order in which the help shows them.
-for module in (engine, history):
+for module in (engine, history, policies):
     module.add_commands(app)
 
 __all__ = ["app"]

@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+
 import typer
 
+from emberkeep.base.clock import UTC
+
 app = typer.Typer(name="xp", help="Policies, streaks, claims and the ledger.", no_args_is_help=True)
+
+
+def parse_instant(text: str) -> datetime.datetime:
+    """Return the instant that an option says, in UTC."""
+    try:
+        at = datetime.datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError) as e:
+        raise typer.BadParameter("is not an ISO 8601 instant") from e
+    raise typer.BadParameter("needs an offset from UTC, such as Z")

@@ -13,6 +13,7 @@ import typer
 from emberkeep.base.clock import UTC
 from emberkeep.base.config import load_settings
 from emberkeep.base.console import read_bytes
+from emberkeep.xp.commands.console import parse_instant
 from emberkeep.xp.model import AnchorStrategy, ClaimWindow
 from emberkeep.xp.rules import document, history, reward_day
 from emberkeep.xp.rules.policy import parse_policy
@@ -56,20 +57,10 @@ def evaluate_history(
         typer.echo(json.dumps(line))
 
 
-def _parse_instant(text: str) -> datetime.datetime:
-    try:
-        at = datetime.datetime.fromisoformat(text)
-    except ValueError as e:
-        raise typer.BadParameter("is not an ISO 8601 instant") from e
-    if at.tzinfo is None:
-        raise typer.BadParameter("needs an offset from UTC, such as Z")
-    return at
-
-
 def show_reward_day(
     at: Annotated[
         datetime.datetime,
-        typer.Option(parser=_parse_instant, metavar="ISO", help="An instant, with its offset."),
+        typer.Option(parser=parse_instant, metavar="ISO", help="An instant, with its offset."),
     ],
     time_zone: Annotated[str, typer.Option(metavar="IANA", help="Such as Europe/Berlin.")],
     start_minutes: Annotated[

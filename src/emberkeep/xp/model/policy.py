@@ -238,7 +238,7 @@ class DraftExists(Conflict):
 
 
 class PolicyNotDraft(Conflict):
-    """Only a draft can be edited: what was ever published never changes."""
+    """Only a draft can be edited or deleted: what was ever published never changes."""
 
     code = "xp.policy_not_draft"
 

@@ -118,6 +118,18 @@ where
     policy_key = %(policy_key)s
     and policy_version = %(policy_version)s;
 
+-- name: delete_draft
+-- With its curve and boosts; the database refuses it for anything else.
+delete from xp.xp_policy_versions
+where
+    policy_key = %(policy_key)s
+    and policy_version = %(policy_version)s;
+
+-- name: delete_policy
+-- Of which no version is left; the database refuses it for any other.
+delete from xp.xp_policies
+where policy_key = %(policy_key)s;
+
 -- name: delete_curve
 -- Of a draft; the database refuses it for anything else.
 delete from xp.xp_policy_streak_curve
@@ -195,25 +207,6 @@ set
 where
     policy_key = %(policy_key)s
     and policy_version = %(policy_version)s;
-
--- name: insert_audit
--- Who did what to a policy.
-insert into xp.xp_policy_audit (
-    policy_key,
-    policy_version,
-    step,
-    actor,
-    details,
-    created_at
-)
-values (
-    %(policy_key)s,
-    %(policy_version)s,
-    %(step)s,
-    %(actor)s,
-    %(details)s::jsonb,
-    %(now)s
-);
 
 -- name: delete_overrides
 -- Of one policy.

@@ -4,15 +4,24 @@ from emberkeep.xp.routes.claims import check_eligibility, make_hot_routes, previ
 from emberkeep.xp.routes.ledger import grant_xp, list_awards, list_entries, list_timeline, read_xp
 from emberkeep.xp.routes.players import change_time_zone, put_player, read_player
 from emberkeep.xp.routes.policies import (
-    create_version,
-    edit_draft,
+    list_audit,
+    list_policies,
     list_versions,
-    publish_version,
     put_segments,
     read_active,
+    read_difference,
     read_segments,
     read_version,
+)
+from emberkeep.xp.routes.policy_steps import (
+    cancel_version,
+    create_version,
+    delete_draft,
+    edit_draft,
+    publish_version,
     retire_version,
+    roll_back_policy,
+    validate_document,
 )
 from emberkeep.xp.routes.seasons import create_season, list_seasons, read_season
 
@@ -28,12 +37,19 @@ ROUTES = (
     list_timeline,
     grant_xp,
     read_active,
+    list_policies,
+    validate_document,
     create_version,
     list_versions,
     read_version,
     edit_draft,
+    delete_draft,
     publish_version,
+    cancel_version,
     retire_version,
+    roll_back_policy,
+    read_difference,
+    list_audit,
     read_segments,
     put_segments,
     list_seasons,

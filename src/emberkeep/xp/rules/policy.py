@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import (
     SCALE,
+    AwardBounds,
     CurveRow,
     Grace,
     Policy,
@@ -21,7 +22,7 @@ from emberkeep.xp.model import (
 from emberkeep.xp.rules import document, streak_models
 from emberkeep.xp.rules.document import Incomplete, Reader
 from emberkeep.xp.rules.document import format_scaled as format_scaled
-from emberkeep.xp.rules.pay import list_pays
+from emberkeep.xp.rules.pay import Pay, list_pays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -130,18 +131,11 @@ def _check_overlaps(boosts: Sequence[Any]) -> Iterator[FieldError]:
 
 def _check_awards(policy: Any, max_award_xp: int) -> Iterator[FieldError]:
     """Prove the bounds of every award: each day that a streak can reach, under each boost."""
-    curve, conduct = policy.streak_curve, _find_conduct(policy.streak_model)
-    if policy.base_xp_amount is None or conduct is None or not _is_complete(curve or ()):
+    if policy.base_xp_amount is None or _find_conduct(policy.streak_model) is None:
         return
-    boosts = [boost.multiplier for boost in policy.seasonal_boosts or ()]
-    highest = max((boost for boost in boosts if boost is not None), default=SCALE)
-    base_xp = policy.base_xp_amount
-    plain = list_pays(base_xp=base_xp, curve=curve, conduct=conduct).pays
-    boosted = list_pays(
-        base_xp=base_xp, curve=curve, conduct=conduct, boost_multiplier=highest
-    ).pays
-    least = min(plain, key=lambda pay: pay.xp)
-    most = max(boosted, key=lambda pay: pay.xp)
+    if not _is_complete(policy.streak_curve or ()):
+        return
+    least, most = _find_extremes(policy)
     if least.xp < MIN_AWARD_XP:
         yield FieldError(
             f"streak_curve[{least.curve.day_index}]",
@@ -153,6 +147,28 @@ def _check_awards(policy: Any, max_award_xp: int) -> Iterator[FieldError]:
             f"pays up to {most.xp} XP on day {most.first_day}, with every multiplier;"
             f" the largest award is {max_award_xp}",
         )
+
+
+def find_award_bounds(policy: Policy) -> AwardBounds:
+    """Return the least and the most that a claim under `policy` can be paid."""
+    least, most = _find_extremes(policy)
+    return AwardBounds(
+        smallest_xp=least.xp,
+        smallest_day=least.first_day,
+        largest_xp=most.xp,
+        largest_day=most.first_day,
+    )
+
+
+def _find_extremes(policy: Any) -> tuple[Pay, Pay]:
+    """Return the smallest pay, which no boost raises, and the largest, under the highest boost."""
+    boosts = [boost.multiplier for boost in policy.seasonal_boosts or ()]
+    highest = max((boost for boost in boosts if boost is not None), default=SCALE)
+    base_xp, curve = policy.base_xp_amount, policy.streak_curve
+    conduct = streak_models.find_conduct(policy.streak_model)
+    plain = list_pays(base_xp=base_xp, curve=curve, conduct=conduct)
+    boosted = list_pays(base_xp=base_xp, curve=curve, conduct=conduct, boost_multiplier=highest)
+    return min(plain.pays, key=lambda pay: pay.xp), max(boosted.pays, key=lambda pay: pay.xp)
 
 
 def _find_conduct(model: object) -> streak_models.Conduct | None:

@@ -7,7 +7,7 @@
 - `eligibility`  what a claim would come to, now and on the days to come
 - `players`      create players, and move them to another time zone under its rules
 - `ledger`       grants, debits, and a player's past in pages
-- `policies`     drafts, publications now or later, rollback, segment overrides; audited
+- `policies`     the life of a policy: drafts, publications, rollback, overrides, differences; audited
 - `seasons`      the calendar
 - `summary`      what happened so far
 - `verify`       whether every promise holds

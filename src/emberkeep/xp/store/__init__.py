@@ -35,8 +35,9 @@ from emberkeep.xp.store.players import (
 from emberkeep.xp.store.policies import (
     delete_boosts,
     delete_curve,
+    delete_draft,
     delete_overrides,
-    insert_audit,
+    delete_policy,
     insert_boosts,
     insert_curve,
     insert_draft,
@@ -46,6 +47,11 @@ from emberkeep.xp.store.policies import (
     lock_policy,
     update_draft,
     update_life,
+)
+from emberkeep.xp.store.policy_audit import (
+    insert_audit,
+    list_policy_audit,
+    read_last_version_number,
 )
 from emberkeep.xp.store.seasons import (
     has_claims_after,
@@ -83,7 +89,9 @@ __all__ = [
     "count_milestones",
     "delete_boosts",
     "delete_curve",
+    "delete_draft",
     "delete_overrides",
+    "delete_policy",
     "has_claims_after",
     "has_players_table",
     "insert_audit",
@@ -104,6 +112,7 @@ __all__ = [
     "list_lives",
     "list_longest_streaks",
     "list_overrides",
+    "list_policy_audit",
     "list_policy_versions",
     "list_seasons",
     "list_timeline",
@@ -111,6 +120,7 @@ __all__ = [
     "lock_player",
     "lock_policy",
     "read_awards",
+    "read_last_version_number",
     "read_last_zone_change",
     "read_player",
     "read_player_states",

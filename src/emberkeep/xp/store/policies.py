@@ -1,4 +1,4 @@
-"""The life of a policy: drafts, what is in force when, overrides, and who did what."""
+"""The life of a policy: drafts, what is in force when, and overrides."""
 
 from __future__ import annotations
 
@@ -83,6 +83,18 @@ async def update_draft(conn: Connection, *, policy_version: int, document: Docum
     await delete_boosts(conn, policy_version=policy_version, document=document)
     await insert_curve(conn, policy_version=policy_version, document=document)
     await insert_boosts(conn, policy_version=policy_version, document=document)
+
+
+async def delete_draft(conn: Connection, *, policy_key: PolicyKey, policy_version: int) -> None:
+    """Take away a draft with its curve and boosts; its policy must be locked."""
+    await conn.execute(
+        SQL["delete_draft"], {"policy_key": policy_key, "policy_version": policy_version}
+    )
+
+
+async def delete_policy(conn: Connection, *, policy_key: PolicyKey) -> None:
+    """Take away a policy that has no version left, and is locked."""
+    await conn.execute(SQL["delete_policy"], {"policy_key": policy_key})
 
 
 def _to_parameters(document: Document, policy_version: int) -> dict[str, object]:
@@ -177,30 +189,6 @@ async def update_life(conn: Connection, *, policy_key: PolicyKey, life: VersionL
             "effective_at": life.effective_at,
             "superseded_at": life.superseded_at,
             "published_at": life.published_at,
-        },
-    )
-
-
-async def insert_audit(
-    conn: Connection,
-    *,
-    policy_key: PolicyKey,
-    policy_version: int,
-    step: str,
-    actor: str,
-    details: Mapping[str, object],
-    now: datetime.datetime,
-) -> None:
-    """Keep that `actor` took this step."""
-    await conn.execute(
-        SQL["insert_audit"],
-        {
-            "policy_key": policy_key,
-            "policy_version": policy_version,
-            "step": step,
-            "actor": actor,
-            "details": msgspec.json.encode(details).decode(),
-            "now": now,
         },
     )
 
