@@ -27,8 +27,7 @@ _GUIDE_DAY = "2027-03-01"
 
 @pytest.fixture
 def world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A database whose policy is the example's, and a directory of one's own to work in."""
-    monkeypatch.setenv("COLUMNS", "150")
+    """A database whose policy is the example's, and a directory to work in."""
     monkeypatch.setenv("EMBERKEEP_DATABASE_URL", database)
     monkeypatch.chdir(tmp_path)
     return World(database)

@@ -304,8 +304,8 @@ async def roll_back_policy(
     now: NamedDependency[datetime.datetime],
     data: JSONBody[RollbackBody | None] = None,
 ) -> Response[VersionShape]:
-    """Without `to_version`: the last one that was in force before the present one. A publication
-    that still waits is cancelled.
+    """Without `to_version`: the last one that was in force before the present one, so that a second
+    rollback undoes the first. A publication that still waits is cancelled.
 
     Refusals: `xp.effective_at_invalid` and `xp.reason_invalid` (422), `xp.policy_unknown` (404),
     `xp.policy_already_published` and `xp.rollback_impossible` (409).
