@@ -41,9 +41,11 @@ order by player.user_id;
 -- Writes the awards, the ledger rows, the new streaks and the levels reached of a batch; or fails
 -- as a whole with `xp_claims_stale` when a player's streak or balance, or the catalogue, is no
 -- longer what was read: whoever adds a season waits for the claims under way, and those behind it
--- must see it. Locks the balances in order of player, so that two batches never wait for each
--- other. What was read of a player, and what the streak is in the end, stand with the player's last
--- claim. The ledger's trigger adds the amounts to the balances.
+-- must see it. Levels are looked at where some are announced: a credit and the debit that undoes it
+-- leave the balance as it was, but what they announced stays announced. Locks the balances in order
+-- of player, so that two batches never wait for each other. What was read of a player, and what the
+-- streak is in the end, stand with the player's last claim. The ledger's trigger adds the amounts
+-- to the balances.
 with claim as materialized (
     select
         paid.user_id,
@@ -65,7 +67,8 @@ with claim as materialized (
         paid.prior_action_count,
         paid.prior_balance,
         paid.prior_lifetime,
-        paid.prior_seasonal
+        paid.prior_seasonal,
+        paid.prior_highest_levels::jsonb as prior_highest_levels
     from
         unnest(
             %(user_ids)s::bigint[],
@@ -87,7 +90,8 @@ with claim as materialized (
             %(prior_action_counts)s::int[],
             %(prior_balances)s::bigint[],
             %(prior_lifetimes)s::bigint[],
-            %(prior_seasonals)s::bigint[]
+            %(prior_seasonals)s::bigint[],
+            %(prior_highest_levels)s::text[]
         )
             as paid (
                 user_id,
@@ -109,7 +113,8 @@ with claim as materialized (
                 prior_action_count,
                 prior_balance,
                 prior_lifetime,
-                prior_seasonal
+                prior_seasonal,
+                prior_highest_levels
             )
 ),
 
@@ -136,6 +141,10 @@ player as (
         and balance.current_balance = claim.prior_balance
         and balance.lifetime_xp = claim.prior_lifetime
         and balance.seasonal_xp = claim.prior_seasonal
+        and (
+            claim.highest_levels is null
+            or balance.highest_levels = claim.prior_highest_levels
+        )
     order by claim.user_id
     for no key update of balance
 ),

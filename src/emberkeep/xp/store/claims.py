@@ -164,6 +164,7 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow], revisio
             "prior_balances": sql.array(p and p.balance.current for p in before),
             "prior_lifetimes": sql.array(p and p.balance.lifetime for p in before),
             "prior_seasonals": sql.array(p and p.balance.seasonal for p in before),
+            "prior_highest_levels": sql.text_array(_to_prior_levels(claim) for claim in claims),
             "players": sum(player is not None for player in before),
             "revision": revision,
         },
@@ -172,6 +173,12 @@ async def insert_claims(conn: Connection, *, claims: Sequence[ClaimRow], revisio
 
 def _to_levels(claim: ClaimRow) -> str | None:
     return None if claim.highest_levels is None else _encode_levels(claim.highest_levels).decode()
+
+
+def _to_prior_levels(claim: ClaimRow) -> str | None:
+    if claim.highest_levels is None or claim.before is None:
+        return None
+    return _encode_levels(claim.before.highest_levels).decode()
 
 
 def _to_day_id(day: datetime.date | None) -> str | None:
