@@ -233,6 +233,15 @@ where
     and event.metadata ? 'correlation_id'
 order by convert_to(event.metadata ->> 'correlation_id', 'UTF8'), event.event_id;
 
+-- name: stream_data
+-- The stream and the data of every event of one type, in order of the stream's bytes.
+select
+    event.stream_id,
+    event.data::text
+from event_store.all_events as event
+where event.event_type = %(event_type)s
+order by convert_to(event.stream_id, 'UTF8'), event.event_id;
+
 -- name: check_streams
 -- Streams and what stands in them side by side: how many, how many where the versions are not 1 to
 -- the stream's own, each once, but for those that were erased; and two of them.

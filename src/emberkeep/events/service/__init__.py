@@ -31,6 +31,7 @@ from emberkeep.events.service.reads import (
     read_stream_backward,
     read_stream_forward,
     stream_causes,
+    stream_data,
 )
 from emberkeep.events.service.snapshots import delete_snapshot, read_snapshot, record_snapshot
 from emberkeep.events.service.streams import (
@@ -103,5 +104,6 @@ __all__ = [
     "run_projection",
     "skip_parked",
     "stream_causes",
+    "stream_data",
     "verify_events",
 ]

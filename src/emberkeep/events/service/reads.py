@@ -213,3 +213,13 @@ def stream_causes(
     Rows come as they are asked for, however many there are. `conn` is in a transaction.
     """
     return store.stream_causes(conn, event_type=event_type, schema=schema)
+
+
+def stream_data(
+    conn: Connection, *, event_type: str, schema: str = DEFAULT_SCHEMA
+) -> AsyncIterator[tuple[StreamId, str]]:
+    """Yield the stream and the data of every event of this type, in order of the stream's bytes.
+
+    Rows come as they are asked for, however many there are. `conn` is in a transaction.
+    """
+    return store.stream_data(conn, event_type=event_type, schema=schema)

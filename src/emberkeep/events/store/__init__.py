@@ -32,6 +32,7 @@ from emberkeep.events.store.reads import (
     scan_events,
     scan_stream,
     stream_causes,
+    stream_data,
 )
 from emberkeep.events.store.refusals import (
     refusals,
@@ -130,5 +131,6 @@ __all__ = [
     "skip_parked",
     "stop_partition",
     "stream_causes",
+    "stream_data",
     "switch_projection",
 ]

@@ -160,3 +160,14 @@ async def stream_causes(
         await cursor.execute(for_schema(schema)["stream_causes"], {"event_type": event_type})
         async for cause, stream_id in cursor:
             yield cause, stream_id
+
+
+async def stream_data(
+    conn: Connection, *, event_type: str, schema: str
+) -> AsyncIterator[tuple[StreamId, str]]:
+    """Yield the stream and the data of every event of this type, in order of the stream's bytes."""
+    async with conn.cursor(name="data") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(for_schema(schema)["stream_data"], {"event_type": event_type})
+        async for stream_id, data in cursor:
+            yield stream_id, data
