@@ -166,6 +166,24 @@ class World:
             LONG_AGO,
         )
 
+    def add_levels(self, *thresholds: int) -> None:
+        """Give the policy a level curve."""
+        self.execute(
+            "insert into xp.xp_level_curves (policy_key, thresholds, created_by, updated_by)"
+            " values (%s, %s, 'test', 'test')",
+            KEY,
+            list(thresholds),
+        )
+
+    def list_levels(self, player_id: str) -> list[int]:
+        """Return the levels that were announced to a player, in order."""
+        rows = self.execute(
+            "select (data ->> 'level')::int from event_store.events"
+            " where stream_id = %s and event_type = 'LevelReached' order by stream_version",
+            f"player-{player_id}",
+        )
+        return [level for (level,) in rows]
+
     def add_players(self, *ids: str, zone: str = "UTC", segment: str | None = None) -> None:
         """Create players."""
         self.execute(

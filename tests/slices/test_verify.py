@@ -26,6 +26,7 @@ BALANCES = "xp: balances equal the ledger"
 LEFT = "xp: ledger rows say the balance that they left"
 PAID = "xp: awards and ledger rows pair up"
 TOLD = "xp: every award has its event"
+LEVELS = "xp: levels are announced once each"
 STREAKS = "xp: streaks equal their last award"
 REBUILT = "xp: awards are what their policy pays"
 ORDERED = "xp: reward days increase with time"
@@ -53,7 +54,7 @@ DAMAGES = {
         f"update xp.xp_balance set season_id = 'other' where {_OF_P}",
         {BALANCES},
     ),
-    "no balance at all": (f"delete from xp.xp_balance where {_OF_P}", {BALANCES}),
+    "no balance at all": (f"delete from xp.xp_balance where {_OF_P}", {BALANCES, LEVELS}),
     "an amount changed in the ledger": (
         f"update xp.xp_ledger set amount = 7 where {_OF_P} and reason = 'GRANT'",
         {BALANCES, LEFT},
@@ -148,6 +149,24 @@ DAMAGES = {
         " where stream_id = 'player-p'",
         {GAPS},
     ),
+    "a level told twice": (
+        "update event_store.events set data = jsonb_set(data, '{level}', '2')"
+        " where stream_id = 'player-p' and event_type = 'LevelReached' and data ->> 'level' = '3'",
+        {LEVELS},
+    ),
+    "a level told to somebody else": (
+        "update event_store.events set stream_id = 'player-q', stream_version = 99"
+        " where stream_id = 'player-p' and event_type = 'LevelReached' and data ->> 'level' = '3'",
+        {LEVELS, GAPS},
+    ),
+    "a level that nobody was told of": (
+        f"update xp.xp_balance set highest_levels = '{{\"daily-login\": 4}}' where {_OF_P}",
+        {LEVELS},
+    ),
+    "levels forgotten": (
+        f"update xp.xp_balance set highest_levels = '{{}}' where {_OF_P}",
+        {LEVELS},
+    ),
     "a streak too long": (
         f"update xp.xp_streaks set current_streak = 99 where {_OF_P}",
         {STREAKS},
@@ -196,6 +215,7 @@ async def world(database: str) -> World:
     world.publish(make_policy(MilestoneMetaReward(milestones=milestones), grace=(2, 2)))
     world.add_players("p", "q", "idle")
     world.add_season("s", 2, 9)
+    world.add_levels(150, 300, 9000)
     async with open_writer(database) as conn:
         for player_id in ("p", "q"):
             for day in (0, 1, 2, 4):
@@ -224,6 +244,7 @@ async def test_what_the_services_wrote_is_clean_and_all_of_it_was_looked_at(worl
         LEFT: 11,
         PAID: 8,
         TOLD: 8,
+        LEVELS: 2,
         STREAKS: 3,
         REBUILT: 8,
         ORDERED: 8,

@@ -102,9 +102,13 @@ class Receipt(Noun, frozen=True, kw_only=True):
 
 
 class Eligibility(Noun, frozen=True, kw_only=True):
-    """What a claim would come to now. `reason` says why it would not be paid."""
+    """What a claim at `at` would come to. `reason` says why it would not be paid.
+
+    `level` is the one after it, or the present one where nothing would be paid.
+    """
 
     player_id: PlayerId
+    at: datetime.datetime
     eligible: bool
     reason: str | None
     reward_day_id: datetime.date
@@ -113,6 +117,7 @@ class Eligibility(Noun, frozen=True, kw_only=True):
     next_boundary_at: datetime.datetime
     policy_key: PolicyKey
     policy_version: int
+    level: LevelFigures | None
     notes: tuple[str, ...]
 
 
@@ -126,14 +131,18 @@ class ProjectedDay(Noun, frozen=True, kw_only=True):
     policy_version: int
     segment: SegmentKey | None
     milestones: tuple[Milestone, ...]
+    level: LevelFigures | None
     explain: Explanation
     notes: tuple[str, ...]
 
 
 class Projection(Noun, frozen=True, kw_only=True):
-    """The days to come, one after the other; fewer than asked for where no policy is in force."""
+    """The days to come, one after the other; fewer than asked for where no policy is in force.
 
-    player_id: PlayerId
+    `player_id` is None for a player who is made up.
+    """
+
+    player_id: PlayerId | None
     policy_key: PolicyKey
     days: tuple[ProjectedDay, ...]
     total_xp: int

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from emberkeep.base.errors import Conflict, Invalid, Unavailable
+from emberkeep.xp.model.level import LevelFigures
 from emberkeep.xp.model.noun import Noun, PlayerId, PolicyKey, SeasonId
 
 
@@ -38,10 +39,11 @@ class BalanceFigures(Noun, frozen=True, kw_only=True):
 
 
 class Standing(Noun, frozen=True, kw_only=True):
-    """Where a player stands now: balance and streak."""
+    """Where a player stands now: balance, level and streak."""
 
     player_id: PlayerId
     balance: Balance
+    level: LevelFigures | None = None
     streak: StreakFigures
     last_reward_day_id: datetime.date | None
 
@@ -77,11 +79,12 @@ class LedgerEntry(Noun, frozen=True, kw_only=True):
 
 
 class Grant(Noun, frozen=True, kw_only=True):
-    """A grant that was written, and the balance right after it."""
+    """A grant that was written, and balance and level right after it."""
 
     player_id: PlayerId
     entry: LedgerEntry
     balance: Balance
+    level: LevelFigures | None = None
 
 
 class TimelineKind(enum.StrEnum):

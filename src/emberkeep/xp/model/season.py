@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from typing import Annotated
 
 import msgspec
@@ -18,6 +19,22 @@ class Season(Noun, frozen=True, kw_only=True):
     start_date: datetime.date
     end_date: datetime.date
     display_name: Name | None = None
+
+
+class SeasonSpan(enum.StrEnum):
+    """Where a season lies, seen from a reward day."""
+
+    PAST = "past"
+    CURRENT = "current"
+    NEXT = "next"
+
+
+class SeasonOutlook(Noun, frozen=True, kw_only=True):
+    """The season of a reward day, and the one that begins next; None where there is none."""
+
+    reward_day_id: datetime.date
+    current: Season | None
+    next: Season | None
 
 
 class SeasonInvalid(Invalid):
@@ -42,6 +59,18 @@ class SeasonOver(Conflict):
     """Players have claimed since the season would have ended: their streaks cannot be told anew."""
 
     code = "xp.season_over"
+
+
+class SeasonBegun(Conflict):
+    """The season has begun somewhere on earth: it stays as it is."""
+
+    code = "xp.season_begun"
+
+
+class SeasonInUse(Conflict):
+    """Players hold XP of this season already: it cannot be taken away."""
+
+    code = "xp.season_in_use"
 
 
 class SeasonUnknown(NotFound):

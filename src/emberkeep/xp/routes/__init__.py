@@ -1,7 +1,8 @@
 """XP over HTTP: bodies in, the slice's own values out. Who may call is declared on each route."""
 
-from emberkeep.xp.routes.claims import check_eligibility, make_hot_routes, preview_days
+from emberkeep.xp.routes.claims import make_hot_routes
 from emberkeep.xp.routes.ledger import grant_xp, list_awards, list_entries, list_timeline, read_xp
+from emberkeep.xp.routes.levels import delete_levels, put_levels, read_levels
 from emberkeep.xp.routes.players import change_time_zone, put_player, read_player
 from emberkeep.xp.routes.policies import (
     list_audit,
@@ -23,11 +24,20 @@ from emberkeep.xp.routes.policy_steps import (
     roll_back_policy,
     validate_document,
 )
-from emberkeep.xp.routes.seasons import create_season, list_seasons, read_season
+from emberkeep.xp.routes.questions import check_eligibility, explain_claim, preview_days
+from emberkeep.xp.routes.seasons import (
+    create_season,
+    delete_season,
+    edit_season,
+    list_seasons,
+    read_outlook,
+    read_season,
+)
 
 ROUTES = (
     check_eligibility,
     preview_days,
+    explain_claim,
     put_player,
     read_player,
     change_time_zone,
@@ -52,9 +62,15 @@ ROUTES = (
     list_audit,
     read_segments,
     put_segments,
+    read_levels,
+    put_levels,
+    delete_levels,
     list_seasons,
     create_season,
+    read_outlook,
     read_season,
+    edit_season,
+    delete_season,
 )
 
 __all__ = ["ROUTES", "make_hot_routes"]

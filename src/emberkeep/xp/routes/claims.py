@@ -1,4 +1,4 @@
-"""The daily login over HTTP: claim it, ask whether it can be claimed, look ahead."""
+"""The daily login over HTTP: claim it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import datetime
 from typing import Annotated, Final
 
 import msgspec
-from litestar import get, post
-from litestar.di import NamedDependency
-from litestar.params import JSONBody, QueryParameter
 
-from emberkeep.base import identity
 from emberkeep.base.db import Connection
 from emberkeep.base.errors import EmberkeepError
 from emberkeep.base.hot import Answer, HotRoute
@@ -18,13 +14,10 @@ from emberkeep.base.identity import Permission, Principal
 from emberkeep.xp.model import (
     ClaimRequest,
     ClaimStatus,
-    Eligibility,
     PolicyKey,
-    Projection,
     Receipt,
 )
 from emberkeep.xp.routes.shapes import Body, find_player
-from emberkeep.xp.service import eligibility
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.claims import claim_batch
 from emberkeep.xp.service.services import XpServices
@@ -41,15 +34,6 @@ class ClaimBody(Body, frozen=True):
 
     player_id: _Id | None = None
     policy_key: _Id | None = None
-
-
-class PreviewBody(Body, frozen=True):
-    """Whose days to come, how many, and under which policy or version of it."""
-
-    player_id: _Id | None = None
-    policy_key: _Id | None = None
-    policy_version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
-    days: Annotated[int, msgspec.Meta(ge=1, le=eligibility.MAX_DAYS)] | None = None
 
 
 def make_hot_routes(xp: XpServices) -> list[HotRoute]:
@@ -123,72 +107,3 @@ def _answer(receipt: Receipt) -> Answer:
 
 def _find_policy(xp: XpServices, policy_key: str | None) -> PolicyKey:
     return xp.default_policy_key if policy_key is None else PolicyKey(policy_key)
-
-
-@get(
-    "/v1/daily-login/eligibility",
-    opt={"permission": Permission.READ_PLAYER},
-    tags=_TAGS,
-    summary="Can the daily login be claimed now?",
-)
-async def check_eligibility(
-    principal: NamedDependency[Principal],
-    conn: NamedDependency[Connection],
-    now: NamedDependency[datetime.datetime],
-    xp: NamedDependency[XpServices],
-    player_id: Annotated[
-        str | None, QueryParameter(description="Which player; a player's token need not say.")
-    ] = None,
-    policy_key: Annotated[
-        str | None, QueryParameter(description="Which policy; none: the default one.")
-    ] = None,
-) -> Eligibility:
-    """Runs the rules of the claim without writing anything.
-
-    `reason` is `already_claimed`, `window_closed` or `cooldown` where nothing would be paid.
-
-    Refusals: `xp.no_policy_in_force` (409), `xp.player_unknown` and `xp.policy_unknown` (404).
-    """
-    return await eligibility.check_eligibility(
-        conn,
-        player_id=find_player(principal, player_id),
-        policy_key=_find_policy(xp, policy_key),
-        catalogue=await xp.read_catalogue(conn),
-        server_zone=xp.server_zone,
-        now=now,
-    )
-
-
-@post(
-    "/v1/daily-login/preview",
-    opt={"permission": Permission.READ_PLAYER},
-    status_code=200,
-    tags=_TAGS,
-    summary="What would the next days pay?",
-)
-async def preview_days(
-    data: JSONBody[PreviewBody],
-    principal: NamedDependency[Principal],
-    conn: NamedDependency[Connection],
-    now: NamedDependency[datetime.datetime],
-    xp: NamedDependency[XpServices],
-) -> Projection:
-    """Claims each day to come as early as it can be, in memory only, and says why it pays that.
-
-    A named `policy_version` may be a draft, so only those who read policies may name one.
-
-    Refusals: `xp.no_policy_in_force` (409), `xp.player_unknown` and `xp.policy_unknown` (404),
-    `request.role_refused` (403).
-    """
-    if data.policy_version is not None:
-        identity.require(principal, Permission.READ_POLICIES)
-    return await eligibility.project_days(
-        conn,
-        player_id=find_player(principal, data.player_id),
-        policy_key=_find_policy(xp, data.policy_key),
-        policy_version=data.policy_version,
-        days=data.days,
-        catalogue=await xp.read_catalogue(conn),
-        server_zone=xp.server_zone,
-        now=now,
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 
 from emberkeep.base import clock, page
 from emberkeep.base.db import Connection
@@ -68,18 +68,29 @@ class AwardShape(msgspec.Struct, frozen=True, kw_only=True):
     "/v1/players/{player_id:str}/xp",
     opt={"permission": Permission.READ_PLAYER},
     tags=_TAGS,
-    summary="Balance and streak",
+    summary="Balance, level and streak",
 )
 async def read_xp(
     player_id: PlayerPath,
     principal: NamedDependency[Principal],
     conn: NamedDependency[Connection],
+    xp: NamedDependency[XpServices],
+    policy_key: Annotated[
+        str | None,
+        QueryParameter(description="By which policy's levels; none: the default one's."),
+    ] = None,
 ) -> Standing:
-    """`current` can be spent, `lifetime` only grows, `seasonal` counts for `season_id`.
+    """`current` can be spent, `lifetime` only grows, `seasonal` counts for `season_id`. `level` is
+    null where the policy has no level curve.
 
-    Refusals: `xp.player_unknown` (404).
+    Refusals: `xp.player_unknown` and `xp.policy_unknown` (404).
     """
-    return await ledger.read_xp(conn, player_id=find_player(principal, player_id))
+    key = None if policy_key is None else PolicyKey(policy_key)
+    return await ledger.read_xp(
+        conn,
+        player_id=find_player(principal, player_id),
+        level_curve=await xp.find_level_curve(conn, policy_key=key),
+    )
 
 
 @get(
@@ -181,7 +192,8 @@ async def grant_xp(
     xp: NamedDependency[XpServices],
 ) -> Grant:
     """Writes one row of the ledger. A debit lowers `lifetime` only with the metadata
-    `{"affectsLifetime": true}`.
+    `{"affectsLifetime": true}`. `level` is the one after it, by the default policy's levels; each
+    level is announced once, with a `LevelReached` event.
 
     Refusals: `xp.insufficient_balance` and `xp.balance_limit` (409, with `balance`),
     `xp.player_unknown` (404), `xp.grant_invalid` (422).
@@ -200,4 +212,5 @@ async def grant_xp(
         version=await xp.find_default_version(conn, now=now),
         actor=principal.subject,
         now=now,
+        level_curve=await xp.find_level_curve(conn),
     )

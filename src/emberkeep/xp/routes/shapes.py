@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from emberkeep.base import page
 from emberkeep.base.identity import Principal, acting_player
@@ -27,6 +27,14 @@ Limit = Annotated[
     int,
     QueryParameter(ge=1, le=page.MAX_ITEMS, description="How many items a page has at most."),
 ]
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        description="The `ETag` of the document as it was read; none: overwrite whatever is there.",
+    ),
+]
+ReasonQuery = Annotated[str, QueryParameter(description="Why, for the audit.")]
 After = Annotated[
     str | None, QueryParameter(description="The `next` of the page before; none: the first page.")
 ]

@@ -1,13 +1,63 @@
-"""Which level so much lifetime XP is. Pure."""
+"""Which level so much lifetime XP is, and what a level curve may be. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
 
-from emberkeep.xp.model import SCALE, LevelCurve, LevelFigures
-from emberkeep.xp.rules.document import format_scaled
+from emberkeep.base.errors import FieldError
+from emberkeep.xp.model import (
+    SCALE,
+    LevelCurve,
+    LevelCurveInvalid,
+    LevelCurveWish,
+    LevelFigures,
+)
+from emberkeep.xp.rules import document
+from emberkeep.xp.rules.document import Reader, format_scaled
 
-FIRST_LEVEL = 1
+FIRST_LEVEL: Final = 1
+MAX_REASON_CHARACTERS: Final = 500
+
+
+def parse_curve(text: bytes) -> LevelCurveWish:
+    """Return the level curve that a JSON document describes.
+
+    :raises LevelCurveInvalid: with everything that is wrong, each at its JSON path
+    """
+    try:
+        given = document.decode(text)
+    except document.NotJson as e:
+        message = f"is not JSON: {e}"
+        error = FieldError(document.ROOT, message)
+        raise LevelCurveInvalid(f"the level curve {message}", (error,)) from e
+    reader = Reader(hooks={}, checks={LevelCurveWish: _check_order})
+    wish = reader.read_noun(LevelCurveWish, given, document.ROOT)
+    if reader.errors:
+        raise LevelCurveInvalid("the level curve cannot be used", reader.errors)
+    assert isinstance(wish, LevelCurveWish)
+    return wish
+
+
+def check_reason(reason: str) -> None:
+    """Let the reason of a step pass.
+
+    :raises LevelCurveInvalid: if it cannot be kept
+    """
+    if len(reason) > MAX_REASON_CHARACTERS:
+        error = FieldError("reason", f"must be at most {MAX_REASON_CHARACTERS} characters")
+        raise LevelCurveInvalid("the reason cannot be kept", (error,))
+
+
+def _check_order(wish: Any, path: str) -> Iterator[FieldError]:
+    thresholds: Sequence[object] = wish.thresholds or ()
+    for index, (before, after) in enumerate(pairwise(thresholds), start=1):
+        # What could not be read at all has its own error.
+        if isinstance(before, int) and isinstance(after, int) and after <= before:
+            place = f"{document.join(path, 'thresholds')}[{index}]"
+            yield FieldError(place, f"must be more than {before}, the threshold before it")
 
 
 def find_level(curve: LevelCurve, lifetime_xp: int) -> int:

@@ -4,8 +4,11 @@
 - `claims`       pay a batch of claims, exactly once
 - `desk`         the claims of one process: joined batches, and the receipts of the day
 - `history`      replay a login history through the claim path
+- `trial`        claims that are decided and never written
 - `eligibility`  what a claim would come to, now and on the days to come
+- `explanation`  why it would, step by step
 - `players`      create players, and move them to another time zone under its rules
+- `levels`       level curves, and the levels that players reach
 - `ledger`       grants, debits, and a player's past in pages
 - `policies`     the life of a policy: drafts, publications, rollback, overrides, differences; audited
 - `seasons`      the calendar

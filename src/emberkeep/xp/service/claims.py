@@ -36,13 +36,11 @@ from emberkeep.xp.rules import claim as rules
 from emberkeep.xp.rules import level as levels
 from emberkeep.xp.rules.catalogue import Catalogue
 from emberkeep.xp.service.catalogue import load_catalogue
+from emberkeep.xp.service.levels import make_level_events
 from emberkeep.xp.store import ClaimRow
 
 CLAIMED: Final = "DailyLoginClaimed"
 """The type of the event that tells of a claim."""
-
-LEVEL_REACHED: Final = "LevelReached"
-"""The type of the event that tells of a level, once for each player, policy and level."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -318,21 +316,13 @@ def make_append(player_id: PlayerId, row: ClaimRow) -> Append:
         )
         for milestone in award.milestones
     ]
-    reached = [
-        NewEvent(
-            event_type=LEVEL_REACHED,
-            data=_encode(
-                {
-                    "player_id": player_id,
-                    "policy_key": award.policy_key,
-                    "level": level,
-                    "lifetime_xp": award.balance.lifetime,
-                }
-            ).decode(),
-            metadata=metadata,
-        )
-        for level in row.levels_reached
-    ]
+    reached = make_level_events(
+        player_id,
+        award.policy_key,
+        row.levels_reached,
+        lifetime_xp=award.balance.lifetime,
+        metadata=metadata,
+    )
     return Append(stream_id=stream_of(player_id), events=(claimed, *unlocked, *reached))
 
 

@@ -1,69 +1,72 @@
-"""What a claim would come to, now and on the days to come: the rules of claims, without the writing.
-
-A `ClaimBatch` decides in memory, and nothing that it decides here is ever written.
-"""
+"""What a claim would come to, now and on the days to come."""
 
 from __future__ import annotations
 
 import datetime
-from typing import Final, cast
+from typing import Final
 
 from emberkeep.base.db import Connection
-from emberkeep.xp import store
 from emberkeep.xp.model import (
-    ClaimRequest,
     ClaimStatus,
     CooldownRunning,
     Eligibility,
+    LevelFigures,
     PlayerId,
-    PlayerState,
-    PlayerUnknown,
     PolicyKey,
     PolicyNotInForce,
-    PolicyVersion,
     ProjectedDay,
     Projection,
+    Question,
     Receipt,
     StreakFigures,
     WindowClosed,
 )
-from emberkeep.xp.rules import claim as rules
-from emberkeep.xp.rules.catalogue import Catalogue, find_version, make_trial
-from emberkeep.xp.rules.notes import list_notes, list_unlocked
-from emberkeep.xp.service.claims import ClaimBatch
-from emberkeep.xp.service.policies import read_version
+from emberkeep.xp.rules import question as questions
+from emberkeep.xp.rules.catalogue import Catalogue
+from emberkeep.xp.rules.level import measure_level
+from emberkeep.xp.service.trial import Trial, open_trial, read_opening
 
-MAX_DAYS: Final = 366
+MAX_DAYS: Final = questions.MAX_DAYS
 
 
 async def check_eligibility(
     conn: Connection,
     *,
-    player_id: PlayerId,
+    question: Question,
     policy_key: PolicyKey,
     catalogue: Catalogue,
     server_zone: str,
     now: datetime.datetime,
 ) -> Eligibility:
-    """Return what a claim at `now` would come to.
+    """Return what a claim would come to, now or at the instant that is asked about.
 
-    `reason` is `already_claimed`, `window_closed` or `cooldown` where it would not be paid.
+    Until then nothing happens: a day that goes by unclaimed counts as missed. `reason` is
+    `already_claimed`, `window_closed` or `cooldown` where it would not be paid.
 
     :param catalogue: as it stands now
     :raises PlayerUnknown: when there is no such player
     :raises PolicyUnknown, PolicyNotInForce: when there is nothing to decide by
     """
-    trial = await _open_trial(conn, player_id, policy_key, catalogue, server_zone)
+    trial = await open_trial(
+        conn,
+        question=question,
+        policy_key=policy_key,
+        catalogue=catalogue,
+        server_zone=server_zone,
+        now=now,
+    )
+    at = trial.find_moment(question, now=now)
     try:
-        receipt = trial.claim(now)
+        receipt = trial.claim(at)
     except WindowClosed as e:
-        return trial.refuse("window_closed", _read_opening(e), now)
+        return _refuse(trial, "window_closed", read_opening(e), at)
     except CooldownRunning as e:
-        return trial.refuse("cooldown", _read_opening(e), now)
+        return _refuse(trial, "cooldown", read_opening(e), at)
     if receipt.status is ClaimStatus.ALREADY_CLAIMED:
-        return trial.refuse("already_claimed", receipt.next_boundary_at, now)
+        return _refuse(trial, "already_claimed", receipt.next_boundary_at, at)
     return Eligibility(
-        player_id=player_id,
+        player_id=trial.player.player_id,
+        at=at,
         eligible=True,
         reason=None,
         reward_day_id=receipt.reward_day_id,
@@ -72,16 +75,16 @@ async def check_eligibility(
         next_boundary_at=receipt.next_boundary_at,
         policy_key=policy_key,
         policy_version=receipt.policy_version,
-        notes=trial.list_notes(receipt, now),
+        level=receipt.level,
+        notes=trial.list_notes(receipt),
     )
 
 
 async def project_days(
     conn: Connection,
     *,
-    player_id: PlayerId,
+    question: Question,
     policy_key: PolicyKey,
-    policy_version: int | None,
     days: int | None,
     catalogue: Catalogue,
     server_zone: str,
@@ -89,165 +92,101 @@ async def project_days(
 ) -> Projection:
     """Return what claiming every day from `now` on would pay, each day as early as it can be.
 
-    :param policy_version: any version, drafts too; None: whichever is in force on each day
     :param days: at most MAX_DAYS; None: as many as the policy's preview shows
-    :param catalogue: as it stands now
+    :param catalogue: as `choose_policy` returns it
     :raises PlayerUnknown: when there is no such player
     :raises PolicyUnknown, PolicyNotInForce: when there is nothing to decide by
     """
-    if policy_version is not None:
-        version = await read_version(conn, policy_key=policy_key, policy_version=policy_version)
-        catalogue = make_trial(catalogue, version)
-    trial = await _open_trial(conn, player_id, policy_key, catalogue, server_zone)
+    trial = await open_trial(
+        conn,
+        question=question,
+        policy_key=policy_key,
+        catalogue=catalogue,
+        server_zone=server_zone,
+        now=now,
+    )
     if days is None:
-        days = trial.find_version(now).policy.preview.sample_window_days
+        days = trial.find_version(now)[0].policy.preview.sample_window_days
     lines = _project(trial, days, now)
     return Projection(
-        player_id=player_id,
+        player_id=find_player_id(question),
         policy_key=policy_key,
         days=lines,
         total_xp=sum(line.xp_awarded for line in lines),
     )
 
 
-class _Trial:
-    """One player, and the claims that might be made: each as if those before had been."""
-
-    def __init__(
-        self,
-        player: PlayerState,
-        batch: ClaimBatch,
-        *,
-        policy_key: PolicyKey,
-        catalogue: Catalogue,
-        server_zone: str,
-    ) -> None:
-        self._player = player
-        self._batch = batch
-        self._policy_key = policy_key
-        self._catalogue = catalogue
-        self._server_zone = server_zone
-        self._unlocked = list_unlocked(player.streak, policy_key)
-
-    def find_version(self, at: datetime.datetime) -> PolicyVersion:
-        """Return the version that decides at `at`."""
-        version, _ = find_version(
-            self._catalogue,
-            policy_key=self._policy_key,
-            segment_key=self._player.segment_key,
-            at=at,
-        )
-        return version
-
-    def claim(self, at: datetime.datetime) -> Receipt:
-        """Return what a claim at `at` would be answered; raise its refusal."""
-        answer = self._batch.answer(_make_request(self._player.player_id, self._policy_key, at))
-        if not isinstance(answer, Receipt):
-            raise answer
-        self._unlocked |= {milestone.day for milestone in answer.milestones}
-        return answer
-
-    def refuse(
-        self, reason: str, next_boundary_at: datetime.datetime, now: datetime.datetime
-    ) -> Eligibility:
-        """Return that nothing would be paid now: streak and figures stay as they are."""
-        version = self.find_version(now)
-        request = _make_request(self._player.player_id, self._policy_key, now)
-        today = rules.find_claim_day(
-            self._player, request, version.policy.claim_window, server_zone=self._server_zone
-        )
-        streak = self._player.streak
-        return Eligibility(
-            player_id=self._player.player_id,
-            eligible=False,
-            reason=reason,
-            reward_day_id=today.day,
-            projected_xp=0,
-            streak_preview=StreakFigures(
-                current=streak.current_streak,
-                longest=streak.longest_streak,
-                grace_used=streak.grace_used,
-            ),
-            next_boundary_at=next_boundary_at,
-            policy_key=self._policy_key,
-            policy_version=version.policy_version,
-            notes=(),
-        )
-
-    def describe(self, receipt: Receipt, at: datetime.datetime) -> ProjectedDay:
-        """Return the line of a day that would be paid."""
-        return ProjectedDay(
-            reward_day_id=receipt.reward_day_id,
-            claimable_at=at,
-            xp_awarded=receipt.xp_awarded,
-            streak=receipt.streak,
-            policy_version=receipt.policy_version,
-            segment=receipt.segment,
-            milestones=receipt.milestones,
-            explain=receipt.explain,
-            notes=self.list_notes(receipt, at),
-        )
-
-    def list_notes(self, receipt: Receipt, at: datetime.datetime) -> tuple[str, ...]:
-        """Return what is worth saying about a receipt."""
-        return list_notes(
-            self.find_version(at).policy,
-            receipt.explain,
-            day=receipt.reward_day_id,
-            streak_day=receipt.streak.current,
-            seasons=self._catalogue.seasons,
-            unlocked=self._unlocked,
-        )
+def find_player_id(question: Question) -> PlayerId | None:
+    """Return the id of the player who is asked about; None for one who is made up."""
+    return question.player_id if question.player is None else None
 
 
-def _project(trial: _Trial, days: int, now: datetime.datetime) -> tuple[ProjectedDay, ...]:
+def find_level(trial: Trial) -> LevelFigures | None:
+    """Return the level at which the player stands before any claim."""
+    curve = trial.level_curve
+    return None if curve is None else measure_level(curve, trial.player.balance.lifetime)
+
+
+def find_streak(trial: Trial) -> StreakFigures:
+    """Return the streak as it stands before any claim."""
+    streak = trial.player.streak
+    return StreakFigures(
+        current=streak.current_streak,
+        longest=streak.longest_streak,
+        grace_used=streak.grace_used,
+    )
+
+
+def _refuse(
+    trial: Trial, reason: str, next_boundary_at: datetime.datetime, at: datetime.datetime
+) -> Eligibility:
+    """Return that nothing would be paid: streak and figures stay as they are."""
+    version, _ = trial.find_version(at)
+    return Eligibility(
+        player_id=trial.player.player_id,
+        at=at,
+        eligible=False,
+        reason=reason,
+        reward_day_id=trial.find_day(at, version).day,
+        projected_xp=0,
+        streak_preview=find_streak(trial),
+        next_boundary_at=next_boundary_at,
+        policy_key=version.policy.policy_key,
+        policy_version=version.policy_version,
+        level=find_level(trial),
+        notes=(),
+    )
+
+
+def _project(trial: Trial, days: int, now: datetime.datetime) -> tuple[ProjectedDay, ...]:
     lines: list[ProjectedDay] = []
     at = now
     while len(lines) < days:
         try:
             receipt = trial.claim(at)
         except (WindowClosed, CooldownRunning) as e:
-            at = _read_opening(e)
+            at = read_opening(e)
             continue
         except PolicyNotInForce:
             if at == now:
                 raise
             break  # The policy ends here, and so does what can be foreseen.
         if receipt.status is ClaimStatus.NEW:
-            lines.append(trial.describe(receipt, at))
+            lines.append(_describe(trial, receipt, at))
         at = receipt.next_boundary_at
     return tuple(lines)
 
 
-def _make_request(
-    player_id: PlayerId, policy_key: PolicyKey, at: datetime.datetime
-) -> ClaimRequest:
-    """Return the claim that a player would make at `at`."""
-    return ClaimRequest(player_id=player_id, policy_key=policy_key, at=at, now=at)
-
-
-async def _open_trial(
-    conn: Connection,
-    player_id: PlayerId,
-    policy_key: PolicyKey,
-    catalogue: Catalogue,
-    server_zone: str,
-) -> _Trial:
-    players, _ = await store.read_player_states(conn, player_ids=[player_id])
-    if not players:
-        raise PlayerUnknown("no player has this id")
-    batch = ClaimBatch(players, catalogue=catalogue, server_zone=server_zone)
-    last_day = players[0].streak.last_reward_day
-    if last_day is not None:
-        batch.remember_awards(await store.read_awards(conn, keys=[(players[0].user_id, last_day)]))
-    return _Trial(
-        players[0],
-        batch,
-        policy_key=policy_key,
-        catalogue=catalogue,
-        server_zone=server_zone,
+def _describe(trial: Trial, receipt: Receipt, at: datetime.datetime) -> ProjectedDay:
+    return ProjectedDay(
+        reward_day_id=receipt.reward_day_id,
+        claimable_at=at,
+        xp_awarded=receipt.xp_awarded,
+        streak=receipt.streak,
+        policy_version=receipt.policy_version,
+        segment=receipt.segment,
+        milestones=receipt.milestones,
+        level=receipt.level,
+        explain=receipt.explain,
+        notes=trial.list_notes(receipt),
     )
-
-
-def _read_opening(refusal: WindowClosed | CooldownRunning) -> datetime.datetime:
-    return cast("datetime.datetime", refusal.facts["opens_at"])

@@ -23,6 +23,7 @@ from emberkeep.xp.model import (
     GrantWish,
     InsufficientBalance,
     LedgerEntry,
+    LevelCurve,
     PlayerId,
     PlayerUnknown,
     PolicyKey,
@@ -33,8 +34,10 @@ from emberkeep.xp.model import (
     UserId,
 )
 from emberkeep.xp.rules import grant as rules
+from emberkeep.xp.rules.level import measure_level
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.claims import stream_of
+from emberkeep.xp.service.levels import make_level_events, reach_levels
 
 NO_POLICY: Final = (PolicyKey("none"), 0)
 """What a ledger row names where no policy was in force."""
@@ -66,10 +69,12 @@ async def grant(
     version: PolicyVersion | None,
     actor: str,
     now: datetime.datetime,
+    level_curve: LevelCurve | None = None,
 ) -> Grant:
-    """Write a grant, or a debit, with its event; return it, and the balance after it.
+    """Write a grant, or a debit, with its events; return it, and balance and level after it.
 
     :param version: of the default policy, in force at `now`; None where none is
+    :param level_curve: of the default policy, if it has one
     :raises GrantInvalid: when the wish cannot be written, or names a season that is not there
     :raises PlayerUnknown: when there is no such player
     :raises InsufficientBalance: when it would take a total below 0; nothing was written
@@ -81,9 +86,12 @@ async def grant(
     async def write() -> Grant:
         await _check_season(conn, wish)
         entry = await _insert(conn, wish, correlation_id, version, now)
-        standing = await read_xp(conn, player_id=wish.player_id)
-        granted = Grant(player_id=wish.player_id, entry=entry, balance=standing.balance)
-        await events.append_to_streams(conn, appends=[_make_append(granted, actor)], now=now)
+        standing = await read_xp(conn, player_id=wish.player_id, level_curve=level_curve)
+        granted = Grant(
+            player_id=wish.player_id, entry=entry, balance=standing.balance, level=standing.level
+        )
+        append = await _make_append(conn, granted, level_curve, actor)
+        await events.append_to_streams(conn, appends=[append], now=now)
         return granted
 
     try:
@@ -96,7 +104,7 @@ async def grant(
 async def _check_season(conn: Connection, wish: GrantWish) -> None:
     if wish.season_id is None:
         return
-    if await store.read_season(conn, season_id=wish.season_id) is None:
+    if not await store.hold_season(conn, season_id=wish.season_id):
         error = FieldError("season_id", "no season has this name")
         raise GrantInvalid("the grant names a season that is not there", (error,))
 
@@ -136,21 +144,40 @@ async def _insert(
     )
 
 
-def _make_append(granted: Grant, actor: str) -> Append:
+async def _make_append(
+    conn: Connection, granted: Grant, curve: LevelCurve | None, actor: str
+) -> Append:
     metadata = {"correlation_id": granted.entry.correlation_id, "actor": actor}
-    event = events.make_event("XpGranted", granted, metadata=metadata)
-    return Append(stream_id=stream_of(granted.player_id), events=(event,))
+    told = [events.make_event("XpGranted", granted, metadata=metadata)]
+    if curve is not None:
+        lifetime_xp = granted.balance.lifetime
+        reached = await reach_levels(
+            conn, player_id=granted.player_id, curve=curve, lifetime_xp=lifetime_xp
+        )
+        told += make_level_events(
+            granted.player_id,
+            curve.policy_key,
+            reached,
+            lifetime_xp=lifetime_xp,
+            metadata=msgspec.json.encode(metadata).decode(),
+        )
+    return Append(stream_id=stream_of(granted.player_id), events=tuple(told))
 
 
-async def read_xp(conn: Connection, *, player_id: PlayerId) -> Standing:
-    """Return balance and streak of a player.
+async def read_xp(
+    conn: Connection, *, player_id: PlayerId, level_curve: LevelCurve | None = None
+) -> Standing:
+    """Return balance, level and streak of a player; no level where there is no curve.
 
     :raises PlayerUnknown: when there is no such player
     """
     standing = await store.read_standing(conn, player_id=player_id)
     if standing is None:
         raise PlayerUnknown("no player has this id")
-    return standing
+    if level_curve is None:
+        return standing
+    level = measure_level(level_curve, standing.balance.lifetime)
+    return msgspec.structs.replace(standing, level=level)
 
 
 async def list_entries(

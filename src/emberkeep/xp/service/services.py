@@ -7,7 +7,7 @@ import datetime
 
 from emberkeep.base.config import Settings
 from emberkeep.base.db import Connection, Database
-from emberkeep.xp.model import PolicyKey, PolicyVersion
+from emberkeep.xp.model import LevelCurve, PolicyKey, PolicyUnknown, PolicyVersion
 from emberkeep.xp.rules.catalogue import Catalogue, find_default_version
 from emberkeep.xp.service.catalogue import refresh_catalogue
 from emberkeep.xp.service.desk import ClaimDesk
@@ -35,6 +35,19 @@ class XpServices:
         """Return the version of the default policy in force, if any is."""
         catalogue = await self.read_catalogue(conn)
         return find_default_version(catalogue, policy_key=self.default_policy_key, at=now)
+
+    async def find_level_curve(
+        self, conn: Connection, *, policy_key: PolicyKey | None = None
+    ) -> LevelCurve | None:
+        """Return the level curve of a policy, or of the default one, if it has one.
+
+        :raises PolicyUnknown: when there is no policy of this name
+        """
+        catalogue = await self.read_catalogue(conn)
+        curve = catalogue.level_curves.get(policy_key or self.default_policy_key)
+        if curve is None and policy_key is not None and policy_key not in catalogue.versions:
+            raise PolicyUnknown("no policy of this key was ever published", policy_key=policy_key)
+        return curve
 
     async def find_zone_rule(self, conn: Connection, *, now: datetime.datetime) -> ZoneRule:
         """Return how changes of a player's time zone are governed now."""
