@@ -53,7 +53,8 @@ def _ask(*arguments: str) -> Any:
     return json.loads(_say(*arguments, "--json"))
 
 
-def test_a_level_curve_is_set_shown_and_deleted(world: World, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("world")
+def test_a_level_curve_is_set_shown_and_deleted(tmp_path: Path) -> None:
     file = tmp_path / "levels.json"
     file.write_text('{"thresholds": [100, 1000]}')
     assert isinstance(_run("levels", "show").exception, LevelCurveUnknown)
@@ -68,8 +69,8 @@ def test_a_level_curve_is_set_shown_and_deleted(world: World, tmp_path: Path) ->
     assert isinstance(stale.exception, Stale)
     assert _run("levels", "delete").exit_code == 2, "nobody said that it is meant"
     assert _ask("levels", "delete", "--yes", "--if-match", '"1"')["deleted"]
-    audit = world.execute("select actor, reason from xp.xp_catalogue_audit order by audit_id")
-    assert audit == [("command-line", "launch"), ("command-line", "")]
+    audit = [(s["step"], s["actor"], s["reason"]) for s in _ask("levels", "audit")["items"]]
+    assert audit == [("deleted", "command-line", ""), ("created", "command-line", "launch")]
 
 
 def test_the_calendar_is_written_read_and_changed(world: World) -> None:
@@ -89,6 +90,8 @@ def test_the_calendar_is_written_read_and_changed(world: World) -> None:
     assert _run("seasons", "edit", "far", *days, "--if-match", "x").exit_code == 2
     assert "deleted" in _say("seasons", "delete", "far", "--yes")
     assert isinstance(_run("seasons", "show", "far").exception, SeasonUnknown)
+    steps = [line.split()[2] for line in _say("seasons", "audit", "far").splitlines()[1:]]
+    assert steps == ["deleted", "edited", "created"]
     world.add_season("old", 0, 9)
     assert isinstance(_run("seasons", "delete", "old", "--yes").exception, SeasonBegun)
 

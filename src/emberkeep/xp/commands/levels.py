@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import os
 from typing import Annotated
 
 import typer
 
-from emberkeep.base.config import Settings
+from emberkeep.base import page
+from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.console import AsJson, IsSure, confirm, print_json, read_bytes, say, show_table
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag
-from emberkeep.xp.commands.operating import ACTOR, IfMatch, Policy, Reason, find_key, run
-from emberkeep.xp.model import LevelCurve
+from emberkeep.xp.commands.operating import (
+    ACTOR,
+    IfMatch,
+    Limit,
+    Policy,
+    Reason,
+    find_key,
+    run,
+    show_steps,
+)
+from emberkeep.xp.model import CatalogueSubject, LevelCurve
 from emberkeep.xp.service import levels as service
 
 _group = typer.Typer(
@@ -108,6 +119,15 @@ def delete(
         print_json({"policy_key": key, "deleted": True})
     else:
         say(f"{key}: level curve deleted")
+
+
+@_group.command()
+def audit(
+    policy: Policy = None, limit: Limit = page.DEFAULT_ITEMS, as_json: AsJson = False
+) -> None:
+    """List every step that was taken with the curve, newest first. --json has what each changed."""
+    key = find_key(policy, load_settings(os.environ))
+    show_steps(CatalogueSubject.LEVEL_CURVE, key, limit=limit, as_json=as_json)
 
 
 def _print(curve: LevelCurve) -> None:

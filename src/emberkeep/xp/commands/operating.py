@@ -9,14 +9,16 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from emberkeep.base import clock
+from emberkeep.base import clock, page
 from emberkeep.base.config import Settings
-from emberkeep.base.console import check_text, open_settings
+from emberkeep.base.console import INSTANT, check_text, open_settings, print_json, show_table
 from emberkeep.base.db import Connection, connect
 from emberkeep.base.etag import TagInvalid, parse_if_match
+from emberkeep.base.page import Page
 from emberkeep.base.place import Place
 from emberkeep.migrate import service as migrations
-from emberkeep.xp.model import PolicyKey
+from emberkeep.xp.model import CatalogueStep, CatalogueSubject, PolicyKey
+from emberkeep.xp.service.catalogue_history import list_steps
 
 ACTOR: Final = "command-line"
 """Who takes a step, as the audit says."""
@@ -39,6 +41,7 @@ Policy = Annotated[
 Reason = Annotated[
     str, typer.Option(metavar="TEXT", help="Why, for the audit.", callback=check_text)
 ]
+Limit = Annotated[int, typer.Option(min=1, max=page.MAX_ITEMS, help="How many at most.")]
 IfMatch = Annotated[
     int | None,
     typer.Option(
@@ -63,6 +66,20 @@ def run(work: Work[Answer]) -> Answer:
 
     with open_settings() as (settings, place):
         return asyncio.run(act(settings, place))
+
+
+def show_steps(subject: CatalogueSubject, key: str, *, limit: int, as_json: bool) -> None:
+    """Print what was done to one subject, newest first."""
+
+    async def act(conn: Connection, _: Settings, __: datetime.datetime) -> Page[CatalogueStep]:
+        return await list_steps(conn, subject=subject, subject_key=key, limit=limit, after=None)
+
+    found = run(act)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(f"{s.at:{INSTANT}}", s.step, s.actor, s.reason) for s in found.items]
+    show_table(("at (UTC)", "step", "by", "why"), rows)
 
 
 def find_key(policy: str | None, settings: Settings) -> PolicyKey:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from emberkeep.base import page
 from emberkeep.base.config import Settings
 from emberkeep.base.console import (
     AsJson,
@@ -20,8 +21,16 @@ from emberkeep.base.console import (
 )
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag
-from emberkeep.xp.commands.operating import ACTOR, IfMatch, Reason, find_key, run
-from emberkeep.xp.model import Season, SeasonId, SeasonOutlook, SeasonSpan
+from emberkeep.xp.commands.operating import (
+    ACTOR,
+    IfMatch,
+    Limit,
+    Reason,
+    find_key,
+    run,
+    show_steps,
+)
+from emberkeep.xp.model import CatalogueSubject, Season, SeasonId, SeasonOutlook, SeasonSpan
 from emberkeep.xp.rules.catalogue import find_default_version
 from emberkeep.xp.service import seasons as service
 from emberkeep.xp.service.catalogue import load_catalogue
@@ -166,6 +175,12 @@ def delete(
         print_json({"season_id": season_id, "deleted": True})
     else:
         say(f"{season_id}: deleted")
+
+
+@_group.command()
+def audit(season_id: Name, limit: Limit = page.DEFAULT_ITEMS, as_json: AsJson = False) -> None:
+    """List every step that was taken with a season, newest first. --json has what each changed."""
+    show_steps(CatalogueSubject.SEASON, season_id, limit=limit, as_json=as_json)
 
 
 async def _find_day(

@@ -1,5 +1,6 @@
 """The nouns of XP: plain frozen values, and the slice's errors, in modules by subject."""
 
+from emberkeep.xp.model.catalogue_history import CatalogueStep, CatalogueSubject
 from emberkeep.xp.model.claim import (
     ActivityInvalid,
     Award,
@@ -155,6 +156,8 @@ __all__ = [
     "BalanceFigures",
     "BalanceLimit",
     "BoostMultiplier",
+    "CatalogueStep",
+    "CatalogueSubject",
     "Change",
     "ClaimRequest",
     "ClaimStatus",

@@ -2,7 +2,12 @@
 
 from emberkeep.xp.routes.claims import make_hot_routes
 from emberkeep.xp.routes.ledger import grant_xp, list_awards, list_entries, list_timeline, read_xp
-from emberkeep.xp.routes.levels import delete_levels, put_levels, read_levels
+from emberkeep.xp.routes.levels import (
+    delete_levels,
+    list_level_audit,
+    put_levels,
+    read_levels,
+)
 from emberkeep.xp.routes.players import change_time_zone, put_player, read_player
 from emberkeep.xp.routes.policies import (
     list_audit,
@@ -29,6 +34,7 @@ from emberkeep.xp.routes.seasons import (
     create_season,
     delete_season,
     edit_season,
+    list_season_audit,
     list_seasons,
     read_outlook,
     read_season,
@@ -65,12 +71,14 @@ ROUTES = (
     read_levels,
     put_levels,
     delete_levels,
+    list_level_audit,
     list_seasons,
     create_season,
     read_outlook,
     read_season,
     edit_season,
     delete_season,
+    list_season_audit,
 )
 
 __all__ = ["ROUTES", "make_hot_routes"]

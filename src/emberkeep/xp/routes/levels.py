@@ -11,12 +11,15 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import BodyKwarg
 
+from emberkeep.base import page
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag, parse_if_match
 from emberkeep.base.identity import Permission, Principal
-from emberkeep.xp.model import LevelCurve, PolicyKey
-from emberkeep.xp.routes.shapes import IfMatch, PolicyPath, ReasonQuery
+from emberkeep.base.page import Page
+from emberkeep.xp.model import CatalogueStep, CatalogueSubject, LevelCurve, PolicyKey
+from emberkeep.xp.routes.shapes import After, IfMatch, Limit, PolicyPath, ReasonQuery
 from emberkeep.xp.service import levels
+from emberkeep.xp.service.catalogue_history import list_steps
 
 _TAGS: Final = ["levels"]
 _WRITE: Final = {"permission": Permission.WRITE_POLICIES}
@@ -135,4 +138,29 @@ async def delete_levels(
         actor=principal.subject,
         reason=reason,
         now=now,
+    )
+
+
+@get(
+    "/v1/xp/policies/{policy_key:str}/levels/audit",
+    opt={"permission": Permission.READ_POLICIES},
+    tags=_TAGS,
+    summary="Every step in the life of a level curve, newest first",
+)
+async def list_level_audit(
+    policy_key: PolicyPath,
+    conn: NamedDependency[Connection],
+    limit: Limit = page.DEFAULT_ITEMS,
+    after: After = None,
+) -> Page[CatalogueStep]:
+    """Who took it, when, why, and what it changed. A curve that is gone has its audit still.
+
+    Refusals: `request.cursor_invalid` (422).
+    """
+    return await list_steps(
+        conn,
+        subject=CatalogueSubject.LEVEL_CURVE,
+        subject_key=policy_key,
+        limit=limit,
+        after=after,
     )

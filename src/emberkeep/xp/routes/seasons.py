@@ -9,13 +9,22 @@ from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from emberkeep.base import page
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag, parse_if_match
 from emberkeep.base.identity import Permission, Principal
 from emberkeep.base.page import Page
-from emberkeep.xp.model import Season, SeasonId, SeasonOutlook, SeasonSpan
-from emberkeep.xp.routes.shapes import Body, IfMatch, ReasonQuery
+from emberkeep.xp.model import (
+    CatalogueStep,
+    CatalogueSubject,
+    Season,
+    SeasonId,
+    SeasonOutlook,
+    SeasonSpan,
+)
+from emberkeep.xp.routes.shapes import After, Body, IfMatch, Limit, ReasonQuery
 from emberkeep.xp.service import seasons
+from emberkeep.xp.service.catalogue_history import list_steps
 from emberkeep.xp.service.services import XpServices
 
 _TAGS: Final = ["seasons"]
@@ -113,6 +122,31 @@ async def read_season(
     Refusals: `xp.season_unknown` (404).
     """
     return _respond(await seasons.read_season(conn, season_id=SeasonId(season_id)))
+
+
+@get(
+    "/v1/xp/seasons/{season_id:str}/audit",
+    opt={"permission": Permission.READ_POLICIES},
+    tags=_TAGS,
+    summary="Every step in the life of a season, newest first",
+)
+async def list_season_audit(
+    season_id: _SeasonPath,
+    conn: NamedDependency[Connection],
+    limit: Limit = page.DEFAULT_ITEMS,
+    after: After = None,
+) -> Page[CatalogueStep]:
+    """Who took it, when, why, and what it changed. A season that is gone has its audit still.
+
+    Refusals: `request.cursor_invalid` (422).
+    """
+    return await list_steps(
+        conn,
+        subject=CatalogueSubject.SEASON,
+        subject_key=season_id,
+        limit=limit,
+        after=after,
+    )
 
 
 @post(

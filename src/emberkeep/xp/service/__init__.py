@@ -12,6 +12,7 @@
 - `ledger`       grants, debits, and a player's past in pages
 - `policies`     the life of a policy: drafts, publications, rollback, overrides, differences; audited
 - `seasons`      the calendar
+- `catalogue_history`  who did what to segments, seasons and level curves
 - `summary`      what happened so far
 - `verify`       whether every promise holds
 - `services`     what these need besides a connection, made once per process

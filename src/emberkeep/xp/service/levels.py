@@ -13,6 +13,7 @@ from emberkeep.base.etag import Stale, format_etag
 from emberkeep.events.model import NewEvent
 from emberkeep.xp import store
 from emberkeep.xp.model import (
+    CatalogueSubject,
     LevelCurve,
     LevelCurveUnknown,
     PlayerId,
@@ -24,8 +25,6 @@ from emberkeep.xp.service.attempt import write_atomically
 
 LEVEL_REACHED: Final = "LevelReached"
 """The type of the event that tells of a level, once for each player, policy and level."""
-
-_SUBJECT: Final = "level_curve"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -185,7 +184,7 @@ async def _audit(
     details: Mapping[str, object] = {"revision": curve.revision, "thresholds": curve.thresholds}
     await store.insert_catalogue_audit(
         conn,
-        subject=_SUBJECT,
+        subject=CatalogueSubject.LEVEL_CURVE,
         subject_key=curve.policy_key,
         step=step,
         actor=actor,

@@ -10,6 +10,7 @@ from emberkeep.base.etag import Stale, format_etag
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     AnchorStrategy,
+    CatalogueSubject,
     ClaimWindow,
     PolicyVersion,
     Season,
@@ -27,7 +28,6 @@ from emberkeep.xp.service.attempt import write_atomically
 
 read_instant = question.read_instant
 
-_SUBJECT: Final = "season"
 _ONE_DAY: Final = datetime.timedelta(days=1)
 _MIDNIGHTS: Final = ClaimWindow(
     start_minutes=0, duration_hours=24, anchor_strategy=AnchorStrategy.ANCHOR_TIMEZONE
@@ -216,7 +216,7 @@ async def _audit(
 ) -> None:
     await store.insert_catalogue_audit(
         conn,
-        subject=_SUBJECT,
+        subject=CatalogueSubject.SEASON,
         subject_key=season.season_id,
         step=step,
         actor=actor,

@@ -8,6 +8,7 @@ from emberkeep.xp.store.catalogue import (
     read_revision,
 )
 from emberkeep.xp.store.catalogue_audit import insert_catalogue_audit
+from emberkeep.xp.store.catalogue_history import list_catalogue_audit
 from emberkeep.xp.store.claims import (
     ClaimRow,
     insert_claims,
@@ -128,6 +129,7 @@ __all__ = [
     "insert_season",
     "insert_zone_change",
     "list_awards",
+    "list_catalogue_audit",
     "list_entries",
     "list_level_curves",
     "list_lives",
