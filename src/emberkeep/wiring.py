@@ -121,6 +121,7 @@ async def open_system(
                 database=database,
                 check_ready=_make_ready_check(database, place),
                 measure=_make_measure(database),
+                collectors=(xp.desk.rule_failures.counter,),
                 # Each slice brings its routes; what their handlers ask for by name is `provided`.
                 routes=(*EVENT_ROUTES, *XP_ROUTES),
                 hot_routes=make_xp_hot_routes(xp),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from emberkeep.base.clock import UTC
@@ -27,7 +28,9 @@ from emberkeep.xp.model import (
     Season,
     SeasonalBoost,
     SeasonId,
+    SegmentChoice,
     SegmentKey,
+    SegmentReason,
     StreakState,
     TieredSeasonalReset,
     UserId,
@@ -74,7 +77,7 @@ def _make_setting(policy: Policy, streak: StreakState, day: int, **changes: Any)
             created_by="test",
         ),
         "is_named": False,
-        "segment": None,
+        "choice": None,
         "switch_at": None,
         "next_version": None,
         "zone": "UTC",
@@ -94,7 +97,7 @@ def _explain(setting: Setting) -> dict[str, VerdictStep]:
         at=setting.at,
         seasons=setting.seasons,
         level_curve=CURVE,
-        segment=setting.segment,
+        choice=setting.choice,
     )
     award = payment.award
     receipt = Receipt(
@@ -316,9 +319,16 @@ def test_the_version_in_force_its_segment_and_the_switch_ahead_are_told() -> Non
     ]
     ending = explain_setting(_make_setting(GRACED, StreakState(), 0, switch_at=at(3)))
     assert ending[2].says == "At 2026-03-04T12:00:00Z no version is in force any more."
-    chosen = explain_setting(_make_setting(GRACED, StreakState(), 0, segment=SegmentKey("vip")))
+    choice = SegmentChoice(segment=SegmentKey("vip"), reason=SegmentReason.RULE, priority=1)
+    chosen = explain_setting(_make_setting(GRACED, StreakState(), 0, choice=choice))
     assert chosen[0].says == "Version 3 of daily-login decides for the player's segment."
     assert chosen[1].says == "The player's segment vip gets version 3, whichever is in force."
+    assert (chosen[1].facts["reason"], chosen[1].facts["priority"]) == ("rule", 1)
+    failed = msgspec.structs.replace(choice, reason=SegmentReason.RULE_FAILED, failure="not_found")
+    told = explain_setting(_make_setting(GRACED, StreakState(), 0, choice=failed))
+    assert "in force" in told[0].says
+    assert told[1].says == "The rule of segment vip failed, so no segment decides."
+    assert told[1].facts["failure"] == "not_found"
     named = explain_setting(_make_setting(GRACED, StreakState(), 0, is_named=True))
     assert [step.step for step in named] == ["policy", "reward_day"]
     assert named[0].says == "Version 3 of daily-login decides, as it was asked for."

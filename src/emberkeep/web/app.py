@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.exceptions import LitestarException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.routes import HTTPRoute
+from prometheus_client.registry import Collector
 
 from emberkeep.base import clock
 from emberkeep.base.db import Connection, Database
@@ -46,13 +47,14 @@ class Services:
 
     `provided` are the objects that handlers ask for by parameter name, such as a slice's services.
     `check_ready` raises an anticipated failure while the service cannot do its work. `measure`
-    returns what is to be told to a monitor, and never raises.
+    returns what is to be told to a monitor, and never raises; `collectors` count by themselves.
     """
 
     keys: Keys
     database: Database
     check_ready: Callable[[], Awaitable[None]]
     measure: Callable[[], Awaitable[Sequence[Figure]]] = _measure_nothing
+    collectors: Sequence[Collector] = ()
     routes: Sequence[HTTPRouteHandler] = ()
     hot_routes: Sequence[HotRoute] = ()
     provided: Mapping[str, object] = dataclasses.field(default_factory=dict[str, object])
@@ -70,7 +72,7 @@ def make_app(services: Services) -> Front:
 
     :raises RouteUnsafe: if a route names no permission, or is idempotent outside a transaction
     """
-    metrics = Metrics()
+    metrics = Metrics(services.collectors)
     gate = Gate(Authenticator(services.keys), RateLimit(services.requests_per_minute))
     router = _make_router(services, gate, metrics)
     for path, handler in _list_handlers(router):

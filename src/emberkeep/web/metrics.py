@@ -34,10 +34,12 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process: its own, and those that a slice counts by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, collectors: Sequence[Collector] = ()) -> None:
         self.registry = CollectorRegistry()
+        for collector in collectors:
+            self.registry.register(collector)
         self._seconds = Histogram(
             "emberkeep_http_request_seconds",
             "Time from the first byte of a request to the last of its answer.",

@@ -10,6 +10,7 @@ from emberkeep.xp.model.ledger import BalanceFigures, StreakFigures
 from emberkeep.xp.model.level import LevelFigures
 from emberkeep.xp.model.noun import Noun, PlayerId, PolicyKey, SeasonId, SegmentKey
 from emberkeep.xp.model.policy import Milestone
+from emberkeep.xp.model.segment import SegmentChoice
 from emberkeep.xp.model.streak import StreakChange
 
 
@@ -48,7 +49,11 @@ class ClaimRequest(Noun, frozen=True, kw_only=True):
 
 
 class Explanation(Noun, frozen=True, kw_only=True):
-    """Why a claim paid what it paid: every factor, and what happened to the streak."""
+    """Why a claim paid what it paid: every factor, and what happened to the streak.
+
+    `chosen_by` says which segment chose the policy version, or that a rule failed, so that the
+    version in force decided.
+    """
 
     streak: StreakChange
     missed_days: int
@@ -63,6 +68,7 @@ class Explanation(Noun, frozen=True, kw_only=True):
     excused_days: int = 0
     freezes_used: int = 0
     freezes_held: int = 0
+    chosen_by: SegmentChoice | None = None
 
 
 class Award(Noun, frozen=True, kw_only=True):

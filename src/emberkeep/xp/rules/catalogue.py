@@ -10,14 +10,19 @@ import msgspec
 from emberkeep.xp.model import (
     LevelCurve,
     Noun,
+    Override,
     PolicyKey,
     PolicyNotInForce,
     PolicyStatus,
     PolicyUnknown,
     PolicyVersion,
     Season,
-    SegmentKey,
+    Segment,
+    SegmentChoice,
+    SegmentReason,
 )
+from emberkeep.xp.rules.segment import Facts
+from emberkeep.xp.rules.segment_choice import SegmentDecider
 
 
 class Catalogue(Noun, frozen=True, kw_only=True):
@@ -27,9 +32,10 @@ class Catalogue(Noun, frozen=True, kw_only=True):
     versions: Mapping[PolicyKey, tuple[PolicyVersion, ...]] = msgspec.field(
         default_factory=dict[PolicyKey, tuple[PolicyVersion, ...]]
     )
-    overrides: Mapping[tuple[PolicyKey, SegmentKey], int] = msgspec.field(
-        default_factory=dict[tuple[PolicyKey, SegmentKey], int]
+    deciders: Mapping[PolicyKey, SegmentDecider] = msgspec.field(
+        default_factory=dict[PolicyKey, SegmentDecider]
     )
+    segments: tuple[Segment, ...] = ()
     seasons: tuple[Season, ...] = ()
     level_curves: Mapping[PolicyKey, LevelCurve] = msgspec.field(
         default_factory=dict[PolicyKey, LevelCurve]
@@ -40,11 +46,13 @@ def make_catalogue(
     *,
     revision: int,
     versions: Iterable[PolicyVersion],
-    overrides: Mapping[tuple[PolicyKey, SegmentKey], int],
+    overrides: Mapping[PolicyKey, Sequence[Override]],
+    segments: Sequence[Segment] = (),
     seasons: Iterable[Season],
     level_curves: Iterable[LevelCurve] = (),
 ) -> Catalogue:
     """Return the catalogue of everything that was ever published; drafts decide nothing."""
+    by_segment = {segment.segment_key: segment for segment in segments}
     by_key: dict[PolicyKey, list[PolicyVersion]] = {}
     for version in versions:
         if version.status is not PolicyStatus.DRAFT:
@@ -52,10 +60,21 @@ def make_catalogue(
     return Catalogue(
         revision=revision,
         versions={key: tuple(found) for key, found in by_key.items()},
-        overrides=dict(overrides),
+        deciders={
+            key: SegmentDecider(_list_usable(found, by_key.get(key, ())), by_segment)
+            for key, found in overrides.items()
+        },
+        segments=tuple(segments),
         seasons=tuple(sorted(seasons, key=lambda season: season.start_date)),
         level_curves={curve.policy_key: curve for curve in level_curves},
     )
+
+
+def _list_usable(
+    overrides: Iterable[Override], versions: Sequence[PolicyVersion]
+) -> list[Override]:
+    published = {version.policy_version for version in versions}
+    return [override for override in overrides if override.policy_version in published]
 
 
 def make_trial(catalogue: Catalogue, version: PolicyVersion) -> Catalogue:
@@ -73,11 +92,12 @@ def find_version(
     catalogue: Catalogue,
     *,
     policy_key: PolicyKey,
-    segment_key: SegmentKey | None,
+    facts: Facts | None,
     at: datetime.datetime,
-) -> tuple[PolicyVersion, SegmentKey | None]:
+) -> tuple[PolicyVersion, SegmentChoice | None]:
     """Return the version that decides a claim at `at`, and the segment that chose it, if one did.
 
+    :param facts: the player that claims; None for anybody who is in no segment
     :raises PolicyUnknown: when nothing was ever published under `policy_key`
     :raises PolicyNotInForce: when no version of it is in force at `at`
     """
@@ -87,12 +107,14 @@ def find_version(
     in_force = _find_in_force(versions, at)
     if in_force is None:
         raise PolicyNotInForce("no version of this policy is in force now", policy_key=policy_key)
-    if segment_key is not None:
-        target = catalogue.overrides.get((policy_key, segment_key))
-        for version in versions:
-            if version.policy_version == target:
-                return version, segment_key
-    return in_force, None
+    decider = catalogue.deciders.get(policy_key)
+    if decider is None or facts is None:
+        return in_force, None
+    choice = decider.choose(facts)
+    if choice is None or choice.reason is SegmentReason.RULE_FAILED:
+        return in_force, choice
+    target = decider.find_target(choice)
+    return next(version for version in versions if version.policy_version == target), choice
 
 
 def _find_in_force(

@@ -23,7 +23,9 @@ from emberkeep.xp.model import (
     RewardDay,
     Season,
     SeasonId,
+    SegmentChoice,
     SegmentKey,
+    SegmentReason,
     Step,
     StreakChange,
     StreakFigures,
@@ -139,7 +141,7 @@ def decide_payment(
     at: datetime.datetime,
     seasons: Sequence[Season],
     level_curve: LevelCurve | None,
-    segment: SegmentKey | None,
+    choice: SegmentChoice | None,
 ) -> Payment:
     """Return what claiming `day`, which must be later than the last one claimed, pays.
 
@@ -167,18 +169,27 @@ def decide_payment(
         ),
         policy_key=version.policy.policy_key,
         policy_version=version.policy_version,
-        segment=segment,
+        segment=find_winner(choice),
         milestones=step.milestones,
         balance=BalanceFigures(
             current=after.current, lifetime=after.lifetime, seasonal=after.seasonal
         ),
         level=None if level_curve is None else measure_level(level_curve, after.lifetime),
-        explain=explain(version.policy, step, season),
+        explain=explain(version.policy, step, season, choice),
     )
     return Payment(award=award, streak=state, balance=after)
 
 
-def explain(policy: Policy, step: Step, season: Season | None) -> Explanation:
+def find_winner(choice: SegmentChoice | None) -> SegmentKey | None:
+    """Return the segment whose override decided, if one did."""
+    if choice is None or choice.reason is SegmentReason.RULE_FAILED:
+        return None
+    return choice.segment
+
+
+def explain(
+    policy: Policy, step: Step, season: Season | None, choice: SegmentChoice | None = None
+) -> Explanation:
     """Return every factor of what `step` pays."""
     return _explain(
         step.change,
@@ -194,6 +205,7 @@ def explain(policy: Policy, step: Step, season: Season | None) -> Explanation:
         step.excused_days,
         step.freezes_used,
         count_freezes(step.state.model_state) if step.state.model_state else 0,
+        choice,
     )
 
 
@@ -213,6 +225,7 @@ def _explain(
     excused_days: int,
     freezes_used: int,
     freezes_held: int,
+    choice: SegmentChoice | None,
 ) -> Explanation:
     return Explanation(
         streak=change,
@@ -228,6 +241,7 @@ def _explain(
         excused_days=excused_days,
         freezes_used=freezes_used,
         freezes_held=freezes_held,
+        chosen_by=choice,
     )
 
 

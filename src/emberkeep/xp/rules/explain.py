@@ -20,11 +20,13 @@ from emberkeep.xp.model import (
     Receipt,
     RewardDay,
     Season,
-    SegmentKey,
+    SegmentChoice,
+    SegmentReason,
     StreakChange,
     VerdictStep,
 )
 from emberkeep.xp.rules.catalogue import find_season
+from emberkeep.xp.rules.claim import find_winner
 from emberkeep.xp.rules.document import format_instant, format_scaled
 from emberkeep.xp.rules.level import FIRST_LEVEL, list_reached
 from emberkeep.xp.rules.protection import count_freezes
@@ -46,7 +48,7 @@ class Setting(Noun, frozen=True, kw_only=True):
     at: datetime.datetime
     version: PolicyVersion
     is_named: bool
-    segment: SegmentKey | None
+    choice: SegmentChoice | None
     switch_at: datetime.datetime | None
     next_version: int | None
     zone: str
@@ -108,7 +110,7 @@ def _tell_policy(setting: Setting) -> VerdictStep:
         facts |= {"in_force_since": None, "in_force_until": None}
         what = "The document" if number == UNSAVED else f"Version {number} of {key}"
         return _make("policy", f"{what} decides, as it was asked for.", **facts)
-    if setting.segment is not None:
+    if find_winner(setting.choice) is not None:
         says = f"Version {number} of {key} decides for the player's segment."
     else:
         since = version.effective_at
@@ -118,13 +120,21 @@ def _tell_policy(setting: Setting) -> VerdictStep:
 
 
 def _tell_segment(setting: Setting) -> VerdictStep:
-    segment, number = setting.segment, setting.version.policy_version
-    says = (
-        "No segment has a version of its own for this player."
-        if segment is None
-        else f"The player's segment {segment} gets version {number}, whichever is in force."
-    )
-    return _make("segment", says, segment=segment, segment_key=setting.player.segment_key)
+    choice, number = setting.choice, setting.version.policy_version
+    own = setting.player.segment_key
+    if choice is None:
+        says = "No segment has a version of its own for this player."
+        return _make("segment", says, segment=None, segment_key=own)
+    facts: dict[str, object] = {
+        "reason": choice.reason,
+        "priority": choice.priority,
+        "segment_key": own,
+    }
+    if choice.reason is SegmentReason.RULE_FAILED:
+        says = f"The rule of segment {choice.segment} failed, so no segment decides."
+        return _make("segment", says, segment=None, failure=choice.failure, **facts)
+    says = f"The player's segment {choice.segment} gets version {number}, whichever is in force."
+    return _make("segment", says, segment=choice.segment, **facts)
 
 
 def _tell_switch(setting: Setting, switch_at: datetime.datetime) -> VerdictStep:

@@ -1,4 +1,4 @@
-"""Policies and seasons, loaded when they change and shared by all claims of a process.
+"""Policies, segments and seasons, loaded when they change and shared by all claims of a process.
 
 The database counts changes in one row. Every batch of claims reads that number with its players, so
 that no claim is ever decided by a policy that was replaced before the claim was read.
@@ -18,7 +18,7 @@ _ANY_AWARD = 2**62
 
 
 async def load_catalogue(conn: Connection) -> Catalogue:
-    """Return all policies and seasons as they stand now.
+    """Return all policies, segments and seasons as they stand now.
 
     The revision is read first: should something change in between, the number is too low and the
     next batch loads again.
@@ -27,7 +27,8 @@ async def load_catalogue(conn: Connection) -> Catalogue:
     return make_catalogue(
         revision=revision,
         versions=[to_version(row) for row in await store.list_policy_versions(conn)],
-        overrides=await store.list_overrides(conn),
+        overrides=await store.list_segment_overrides(conn),
+        segments=await store.list_segments(conn),
         seasons=await store.list_seasons(conn),
         level_curves=await store.list_level_curves(conn),
     )

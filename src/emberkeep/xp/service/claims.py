@@ -27,7 +27,7 @@ from emberkeep.xp.model import (
     PolicyVersion,
     Receipt,
     RewardDay,
-    SegmentKey,
+    SegmentChoice,
     StreakState,
     UserId,
 )
@@ -35,6 +35,7 @@ from emberkeep.xp.rules import catalogue as catalogues
 from emberkeep.xp.rules import claim as rules
 from emberkeep.xp.rules import level as levels
 from emberkeep.xp.rules.catalogue import Catalogue
+from emberkeep.xp.rules.segment import Facts
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.levels import make_level_events
 from emberkeep.xp.store import ClaimRow
@@ -50,7 +51,7 @@ class _Case(msgspec.Struct):
 
     request: ClaimRequest
     version: PolicyVersion
-    segment: SegmentKey | None
+    choice: SegmentChoice | None
     today: RewardDay
 
 
@@ -177,7 +178,7 @@ class ClaimBatch:
             at=request.at,
             seasons=self._catalogue.seasons,
             level_curve=curve,
-            segment=case.segment,
+            choice=case.choice,
         )
         reached = () if curve is None else _reach_levels(account, curve, payment.balance)
         account.streak, account.balance = payment.streak, payment.balance
@@ -185,19 +186,23 @@ class ClaimBatch:
         account.paid.append(_Paid(payment.award, payment.streak, reached))
         return self._receipt(ClaimStatus.NEW, account, case)
 
+    def find_facts(self, player_id: PlayerId, at: datetime.datetime) -> Facts:
+        """Return what a segment's rule is told of a player at `at`."""
+        return _make_facts(self._accounts[player_id], at)
+
     def _open_case(self, account: _Account, request: ClaimRequest) -> _Case:
         if account.case is not None and account.case.request is request:
             return account.case
-        version, segment = catalogues.find_version(
+        version, choice = catalogues.find_version(
             self._catalogue,
             policy_key=request.policy_key,
-            segment_key=account.before.segment_key,
+            facts=_make_facts(account, request.at),
             at=request.now,
         )
         today = rules.find_claim_day(
             account.before, request, version.policy.claim_window, server_zone=self._server_zone
         )
-        account.case = _Case(request, version, segment, today)
+        account.case = _Case(request, version, choice, today)
         return account.case
 
     def _check_cooldown(self, account: _Account, case: _Case) -> None:
@@ -244,6 +249,10 @@ def _reach_levels(account: _Account, curve: LevelCurve, balance: Balance) -> tup
     if reached:
         account.highest_levels = {**account.highest_levels, key: reached[-1]}
     return reached
+
+
+def _make_facts(account: _Account, at: datetime.datetime) -> Facts:
+    return Facts(account.before, account.streak, account.balance, at)
 
 
 async def claim_batch(
@@ -338,5 +347,6 @@ def _to_claimed_data(player_id: PlayerId, row: ClaimRow) -> dict[str, object]:
         "policy_key": award.policy_key,
         "policy_version": award.policy_version,
         "segment": award.segment,
+        "chosen_by": award.explain.chosen_by,
         "season_id": award.explain.season_id,
     }

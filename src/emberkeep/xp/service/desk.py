@@ -25,6 +25,7 @@ from emberkeep.xp.model import ClaimRequest, ClaimStatus, PlayerId, PolicyKey, R
 from emberkeep.xp.rules.catalogue import Catalogue, find_next_switch
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.claims import claim_batch
+from emberkeep.xp.service.rule_failures import RuleFailures
 
 # The triggers on policies, overrides and seasons notify it.
 _CHANNEL: Final = "emberkeep_xp_catalogue"
@@ -58,6 +59,7 @@ class ClaimDesk:
         self._catalogue = Catalogue()
         self._receipts: dict[tuple[PlayerId, PolicyKey], _Remembered] = {}
         self._max_receipts = receipt_cache_size
+        self.rule_failures = RuleFailures()
         self._poll: asyncio.Task[None] | None = None
         self._batcher: Batcher[ClaimRequest, Receipt] = Batcher(
             self._answer_batch,
@@ -134,6 +136,7 @@ class ClaimDesk:
         for request, answer in zip(requests, answers, strict=True):
             if isinstance(answer, Receipt):
                 self._remember(request, answer, catalogue)
+                self.rule_failures.note(answer, now=now)
         return answers
 
     def _remember(self, request: ClaimRequest, receipt: Receipt, catalogue: Catalogue) -> None:

@@ -111,7 +111,7 @@ def _find_setting(
         at=at,
         version=version,
         is_named=is_named,
-        segment=trial.find_version(at)[1],
+        choice=trial.find_version(at)[1],
         switch_at=None if switch is None else switch.at,
         next_version=None if switch is None else switch.policy_version,
         zone=trial.find_zone(at, version),

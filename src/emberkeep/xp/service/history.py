@@ -58,7 +58,7 @@ async def import_activity(
     :raises PlayerBusy: when live claims of the same players came in the way each time
     """
     catalogue = await load_catalogue(conn)
-    version, _ = find_version(catalogue, policy_key=policy_key, segment_key=None, at=now)
+    version, _ = find_version(catalogue, policy_key=policy_key, facts=None, at=now)
     visits = activity.find_visits(lines, version.policy.claim_window, latest=now)
     report = ImportReport(players=len({visit.player_id for visit in visits}))
     done = 0

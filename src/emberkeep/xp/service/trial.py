@@ -28,7 +28,7 @@ from emberkeep.xp.model import (
     Receipt,
     RewardDay,
     Season,
-    SegmentKey,
+    SegmentChoice,
     WindowClosed,
 )
 from emberkeep.xp.rules import catalogue as catalogues
@@ -81,7 +81,7 @@ class Trial:
         """The level curve of the policy, if it has one."""
         return self._catalogue.level_curves.get(self._policy_key)
 
-    def find_version(self, at: datetime.datetime) -> tuple[PolicyVersion, SegmentKey | None]:
+    def find_version(self, at: datetime.datetime) -> tuple[PolicyVersion, SegmentChoice | None]:
         """Return the version that decides at `at`, and the segment that chose it, if one did.
 
         :raises PolicyUnknown, PolicyNotInForce: when there is nothing to decide by
@@ -89,7 +89,7 @@ class Trial:
         return catalogues.find_version(
             self._catalogue,
             policy_key=self._policy_key,
-            segment_key=self.player.segment_key,
+            facts=self._batch.find_facts(self.player.player_id, at),
             at=at,
         )
 

@@ -275,13 +275,14 @@ class _Replay:
 def _read_explanation(award: AwardRow) -> Explanation | None:
     """Return what the award says of its factors; None where that cannot be read.
 
-    A season may be added when it has begun: earlier awards did not know of it.
+    A season may be added when it has begun: earlier awards did not know of it. Whom a segment has
+    may have changed since, so what chose the version cannot be told anew.
     """
     try:
         said = msgspec.json.decode(award.explain, type=Explanation)
     except msgspec.ValidationError:
         return None
-    return msgspec.structs.replace(said, season_id=None)
+    return msgspec.structs.replace(said, season_id=None, chosen_by=None)
 
 
 async def _check_histories(

@@ -175,7 +175,7 @@ async def read_active(
     :raises PolicyNotInForce: when no version is in force
     """
     catalogue = await load_catalogue(conn)
-    version, _ = catalogues.find_version(catalogue, policy_key=policy_key, segment_key=None, at=now)
+    version, _ = catalogues.find_version(catalogue, policy_key=policy_key, facts=None, at=now)
     return version
 
 
