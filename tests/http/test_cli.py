@@ -203,6 +203,9 @@ def test_serve_answers_and_ends_quietly_on_ctrl_c(server_dir: Path, processes: i
     assert running.returncode == 0, err
     assert out.splitlines()[0].endswith(f"serves http://127.0.0.1:{port}")
     assert re.search(r'emberkeep_http_request_seconds_count\{.*route="/health/ready"', metrics)
+    if processes == 1:
+        # Of several processes a counter shows when it has counted.
+        assert "# TYPE emberkeep_segment_rule_failures_total counter" in metrics
     assert "Traceback" not in err
 
 

@@ -47,6 +47,7 @@ async def api(dsn: str) -> AsyncIterator[Api]:
                 keys=KEYS,
                 database=database,
                 check_ready=api.check_ready,
+                collectors=(xp.desk.rule_failures.counter,),
                 routes=ROUTES,
                 hot_routes=make_hot_routes(xp),
                 provided={"xp": xp},

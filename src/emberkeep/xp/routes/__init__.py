@@ -39,6 +39,18 @@ from emberkeep.xp.routes.seasons import (
     read_outlook,
     read_season,
 )
+from emberkeep.xp.routes.segments import (
+    add_members,
+    delete_segment,
+    estimate_size,
+    list_members,
+    list_segment_audit,
+    list_segments,
+    put_segment,
+    read_player_segments,
+    read_segment,
+    remove_members,
+)
 
 ROUTES = (
     check_eligibility,
@@ -79,6 +91,16 @@ ROUTES = (
     edit_season,
     delete_season,
     list_season_audit,
+    list_segments,
+    read_segment,
+    put_segment,
+    delete_segment,
+    list_segment_audit,
+    list_members,
+    add_members,
+    remove_members,
+    estimate_size,
+    read_player_segments,
 )
 
 __all__ = ["ROUTES", "make_hot_routes"]

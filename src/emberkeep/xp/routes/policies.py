@@ -24,7 +24,7 @@ from emberkeep.xp.model import (
     VersionFilter,
 )
 from emberkeep.xp.routes.policy_shapes import VersionShape, respond, to_shape
-from emberkeep.xp.routes.shapes import After, Body, Limit, PolicyPath, VersionPath
+from emberkeep.xp.routes.shapes import After, Body, Limit, PolicyPath, Priority, VersionPath
 from emberkeep.xp.service import policies
 from emberkeep.xp.service.services import XpServices
 
@@ -36,17 +36,23 @@ _Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class SegmentsBody(Body, frozen=True):
-    """Which version each segment gets: all of them, in place of those there are."""
+    """Which version each segment gets: all of them, in place of those there are.
+
+    Where a player is in several, the highest of `priorities` holds. A segment that is not named there
+    keeps its priority; a new one has 0.
+    """
 
     segment_overrides: dict[SegmentKey, _Version]
     reason: str = ""
+    priorities: dict[SegmentKey, Priority] | None = None
 
 
 class SegmentsShape(msgspec.Struct, frozen=True, kw_only=True):
-    """Which version each segment of a policy gets."""
+    """Which version each segment of a policy gets; without `priorities` all of them have 0."""
 
     policy_key: PolicyKey
     segment_overrides: dict[SegmentKey, int]
+    priorities: dict[SegmentKey, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 @get("/v1/xp/policies", opt=_READ, tags=_TAGS, summary="The policies there are, by key")
@@ -202,6 +208,17 @@ async def list_audit(
     )
 
 
+async def _to_segments(
+    conn: Connection, key: PolicyKey, overrides: dict[SegmentKey, int]
+) -> SegmentsShape:
+    found = await policies.read_priorities(conn, policy_key=key)
+    return SegmentsShape(
+        policy_key=key,
+        segment_overrides=overrides,
+        priorities=found if any(found.values()) else msgspec.UNSET,
+    )
+
+
 @get(
     "/v1/xp/policies/{policy_key:str}/segments",
     opt=_READ,
@@ -215,7 +232,7 @@ async def read_segments(policy_key: PolicyPath, conn: NamedDependency[Connection
     """
     key = PolicyKey(policy_key)
     overrides = await policies.read_overrides(conn, policy_key=key)
-    return SegmentsShape(policy_key=key, segment_overrides=overrides)
+    return await _to_segments(conn, key, overrides)
 
 
 @put(
@@ -241,7 +258,8 @@ async def put_segments(
         policy_key=key,
         overrides=data.segment_overrides,
         reason=data.reason,
+        priorities=data.priorities,
         actor=principal.subject,
         now=now,
     )
-    return SegmentsShape(policy_key=key, segment_overrides=overrides)
+    return await _to_segments(conn, key, overrides)

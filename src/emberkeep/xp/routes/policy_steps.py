@@ -22,7 +22,7 @@ from emberkeep.xp.routes.policy_shapes import (
     VersionShape,
     respond,
 )
-from emberkeep.xp.routes.shapes import Body, PolicyPath, VersionPath
+from emberkeep.xp.routes.shapes import Body, PolicyPath, Priority, VersionPath
 from emberkeep.xp.service import policies
 from emberkeep.xp.service.services import XpServices
 
@@ -44,6 +44,7 @@ class PublishBody(Body, frozen=True):
 
     effective_at: Instant | None = None
     segment_overrides: dict[SegmentKey, _Version] | None = None
+    priorities: dict[SegmentKey, Priority] | None = None
     reason: str = ""
 
 
@@ -222,6 +223,7 @@ async def publish_version(
         policy_version=policy_version,
         effective_at=wish.effective_at,
         overrides=wish.segment_overrides,
+        priorities=wish.priorities,
         reason=wish.reason,
         actor=principal.subject,
         now=now,

@@ -20,6 +20,7 @@ PlayerPath = Annotated[
     str, PathParameter(description="The player's id: the one that the platform gave.")
 ]
 PolicyPath = Annotated[str, PathParameter(description="The policy's key, such as `daily-login`.")]
+Priority = Annotated[int, msgspec.Meta(ge=-1000, le=1000)]
 VersionPath = Annotated[
     int, PathParameter(ge=1, le=2**31 - 1, description="The number of the policy's version.")
 ]

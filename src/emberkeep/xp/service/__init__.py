@@ -11,6 +11,9 @@
 - `levels`       level curves, and the levels that players reach
 - `ledger`       grants, debits, and a player's past in pages
 - `policies`     the life of a policy: drafts, publications, rollback, overrides, differences; audited
+- `segments`     what segments are, and who is put into them; audited
+- `membership`   who is in which segment now, and how many
+- `rule_failures`  rules that failed while a claim was decided: counted and told
 - `seasons`      the calendar
 - `catalogue_history`  who did what to segments, seasons and level curves
 - `summary`      what happened so far

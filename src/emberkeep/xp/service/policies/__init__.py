@@ -1,7 +1,8 @@
 """The life of a policy, use case by use case. Every step is audited in its own transaction.
 
 Whoever changes a policy locks it first, so that two operators act one after the other, and the
-second sees what the first has done. Reading order: ground, drafts, publications, overrides, reads.
+second sees what the first has done. Reading order: ground, drafts, publications, priorities,
+overrides, reads.
 """
 
 from emberkeep.xp.service.policies.drafts import (
@@ -11,6 +12,7 @@ from emberkeep.xp.service.policies.drafts import (
     validate_document,
 )
 from emberkeep.xp.service.policies.overrides import Overrides, put_overrides, read_overrides
+from emberkeep.xp.service.policies.priorities import Priorities, read_priorities
 from emberkeep.xp.service.policies.publications import (
     cancel_version,
     publish_if_unknown,
@@ -31,6 +33,7 @@ from emberkeep.xp.service.policies.reads import (
 
 __all__ = [
     "Overrides",
+    "Priorities",
     "cancel_version",
     "create_version",
     "delete_draft",
@@ -45,6 +48,7 @@ __all__ = [
     "read_difference",
     "read_outline",
     "read_overrides",
+    "read_priorities",
     "read_version",
     "render_policy",
     "retire_version",

@@ -20,6 +20,12 @@ from emberkeep.xp.model import (
 from emberkeep.xp.rules import player as player_rules
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.policies.ground import WHOLE_POLICY, Deed, audit, lock_policy, make_deed
+from emberkeep.xp.service.policies.priorities import (
+    Priorities,
+    check_priorities,
+    choose_priorities,
+    read_priorities,
+)
 
 Overrides = Mapping[SegmentKey, int]
 """Which version each segment gets."""
@@ -42,10 +48,12 @@ async def put_overrides(
     overrides: Overrides,
     actor: str,
     now: datetime.datetime,
+    priorities: Priorities | None = None,
     reason: str = "",
 ) -> dict[SegmentKey, int]:
     """Let `overrides` take the place of the policy's, at once; return them.
 
+    :param priorities: of these segments; those it does not name keep theirs, and new ones have 0
     :raises PolicyUnknown: when there is no such policy
     :raises SegmentOverrideInvalid: when an override cannot be used
     :raises ReasonInvalid: when the reason cannot be kept
@@ -54,7 +62,7 @@ async def put_overrides(
 
     async def write() -> None:
         lives = await lock_policy(conn, policy_key)
-        await replace_overrides(conn, policy_key, lives, overrides, deed)
+        await replace_overrides(conn, policy_key, lives, overrides, priorities, deed)
 
     await write_atomically(conn, write)
     return await read_overrides(conn, policy_key=policy_key)
@@ -65,6 +73,7 @@ async def replace_overrides(
     policy_key: PolicyKey,
     lives: Sequence[VersionLife],
     overrides: Overrides,
+    priorities: Priorities | None,
     deed: Deed,
 ) -> None:
     """Write `overrides` in place of those of a policy that is locked.
@@ -72,12 +81,18 @@ async def replace_overrides(
     :raises SegmentOverrideInvalid: when an override cannot be used
     """
     _check_overrides(lives, overrides)
+    check_priorities(overrides, priorities)
     before = await _list_overrides(conn, policy_key)
+    ranked = await read_priorities(conn, policy_key=policy_key)
+    chosen = choose_priorities(overrides, priorities, before=ranked)
     await store.delete_overrides(conn, policy_key=policy_key)
     await store.insert_overrides(
         conn, policy_key=policy_key, overrides=overrides, actor=deed.actor, now=deed.now
     )
-    details = {"segment_overrides": overrides, "before": before}
+    await store.update_override_priorities(conn, policy_key=policy_key, priorities=chosen)
+    details: dict[str, object] = {"segment_overrides": overrides, "before": before}
+    if any(chosen.values()) or any(ranked.values()):
+        details |= {"priorities": chosen, "priorities_before": ranked}
     await audit(conn, policy_key, WHOLE_POLICY, PolicyStep.OVERRIDDEN, deed, details)
 
 

@@ -14,6 +14,7 @@ from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.policies.drafts import create_version
 from emberkeep.xp.service.policies.ground import Deed, lock_policy, make_deed, take_steps
 from emberkeep.xp.service.policies.overrides import Overrides, replace_overrides
+from emberkeep.xp.service.policies.priorities import Priorities, check_priorities
 from emberkeep.xp.service.policies.reads import read_version
 
 FindSteps = Callable[[Sequence[VersionLife]], tuple[LifeStep, ...]]
@@ -29,6 +30,7 @@ async def publish_version(
     overrides: Overrides | None,
     actor: str,
     now: datetime.datetime,
+    priorities: Priorities | None = None,
     reason: str = "",
 ) -> PolicyVersion:
     """Publish a draft, or an archived version again, from `effective_at` (or now) on.
@@ -36,6 +38,7 @@ async def publish_version(
     Until then its predecessor stays in force. A publication that still waits is replaced.
     `overrides` take the place of the policy's, at once; None leaves those there are.
 
+    :param priorities: of the segments in `overrides`; those it does not name keep theirs
     :raises PolicyUnknown: when there is no such version
     :raises PolicyAlreadyPublished: when it is the published one
     :raises EffectiveAtInvalid: when the instant lies in the past
@@ -44,6 +47,7 @@ async def publish_version(
     """
     begins_at = effective_at or now
     publication.check_effective_at(begins_at, now=now)
+    check_priorities(overrides, priorities)
     deed = make_deed(actor=actor, reason=reason, now=now)
 
     async def write() -> None:
@@ -55,7 +59,7 @@ async def publish_version(
         if overrides is not None:
             # By now the version is published, and may be somebody's override itself.
             lives = await store.list_lives(conn, policy_key=policy_key)
-            await replace_overrides(conn, policy_key, lives, overrides, deed)
+            await replace_overrides(conn, policy_key, lives, overrides, priorities, deed)
 
     await write_atomically(conn, write)
     return await read_version(conn, policy_key=policy_key, policy_version=policy_version)
