@@ -33,7 +33,7 @@ from emberkeep.xp.service.desk import ClaimDesk
 _HERE = Path(__file__).parent
 _SQL = sql.load("benchmarks", "bulk.sql")
 _KEY = secrets.token_urlsafe(48)
-_POLICY_KEY = PolicyKey("bench")
+POLICY_KEY = PolicyKey("bench")
 _WAITING = (1, 16, 64, 256)
 _BULK_CLAIMS = 50_000
 _START_TIMEOUT_S = 60.0
@@ -68,12 +68,13 @@ def measure(dsn: str, *, players: int, scale: float, with_http: bool) -> Iterato
     """Create the players and yield the figures; the bulk over one connection is the limit."""
     report.say(f"creating {players:,} players")
     with psycopg.connect(dsn, autocommit=True) as conn:
-        _fill(conn, players)
+        fill(conn, players)
     for figure in _measure(dsn, Players(dsn), scale=scale, with_http=with_http):
         yield report.said(figure, "claims")
 
 
-def _fill(conn: psycopg.Connection, players: int) -> None:
+def fill(conn: psycopg.Connection, players: int) -> None:
+    """Create the policy and so many players."""
     for name in ("create_policy", "create_version", "create_curve", "publish_version"):
         conn.execute(_SQL[name])
     conn.execute(_SQL["create_players"], {"players": players})
@@ -150,7 +151,7 @@ async def _claim_in_process(dsn: str, players: list[str], waiting: int) -> list[
 
         async def claim(player: str, expected: ClaimStatus) -> None:
             receipt = await desk.claim(
-                player_id=PlayerId(player), policy_key=_POLICY_KEY, now=clock.read_now()
+                player_id=PlayerId(player), policy_key=POLICY_KEY, now=clock.read_now()
             )
             assert receipt.status is expected, receipt
 
@@ -188,7 +189,7 @@ def _serve(dsn: str, processes: int) -> Generator[list[int]]:
         **os.environ,
         "EMBERKEEP_DATABASE_URL": dsn,
         "EMBERKEEP_SECRET_KEY": _KEY,
-        "EMBERKEEP_DEFAULT_POLICY_KEY": _POLICY_KEY,
+        "EMBERKEEP_DEFAULTPOLICY_KEY": POLICY_KEY,
         "EMBERKEEP_LOG_LEVEL": "error",
     }
     command = [str(Path(sys.executable).with_name("emberkeep")), "serve", "--port"]
