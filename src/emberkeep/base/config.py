@@ -144,6 +144,11 @@ class Settings:
     max_award_xp: int = _setting(
         5000, _parse_whole(1, 10**9), "The largest single award that a policy may pay."
     )
+    max_simulated_claims: int = _setting(
+        2_000_000,
+        _parse_whole(1, 10**9),
+        "The most recorded claims that a simulation over HTTP replays.",
+    )
     writer_connections: int = _setting(
         2, _parse_whole(1, 32), "The connections that pay claims; two saturate two cores."
     )

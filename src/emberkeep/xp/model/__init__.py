@@ -1,6 +1,9 @@
 """The nouns of XP: plain frozen values, and the slice's errors, in modules by subject."""
 
-from emberkeep.xp.model.catalogue_history import CatalogueStep, CatalogueSubject
+from emberkeep.xp.model.catalogue_history import (
+    CatalogueStep,
+    CatalogueSubject,
+)
 from emberkeep.xp.model.claim import (
     ActivityInvalid,
     Award,
@@ -150,6 +153,22 @@ from emberkeep.xp.model.segment import (
     SegmentUnknown,
     SegmentWish,
 )
+from emberkeep.xp.model.simulation import (
+    AwardCount,
+    Comparison,
+    Contender,
+    PlayerChange,
+    Refusals,
+    ShareCount,
+    SimulatedDay,
+    Simulation,
+    SimulationInvalid,
+    SimulationRunning,
+    SimulationSource,
+    SimulationTooLarge,
+    StreakCount,
+    VersionFigures,
+)
 from emberkeep.xp.model.streak import (
     HistoryInvalid,
     Step,
@@ -170,6 +189,7 @@ __all__ = [
     "AuditEntry",
     "Award",
     "AwardBounds",
+    "AwardCount",
     "Balance",
     "BalanceFigures",
     "BalanceLimit",
@@ -180,6 +200,8 @@ __all__ = [
     "ClaimRequest",
     "ClaimStatus",
     "ClaimWindow",
+    "Comparison",
+    "Contender",
     "CooldownRunning",
     "Count",
     "Currency",
@@ -224,6 +246,7 @@ __all__ = [
     "PlateauCap",
     "Player",
     "PlayerBusy",
+    "PlayerChange",
     "PlayerId",
     "PlayerInvalid",
     "PlayerSegments",
@@ -253,6 +276,7 @@ __all__ = [
     "QuestionInvalid",
     "ReasonInvalid",
     "Receipt",
+    "Refusals",
     "RewardDay",
     "RollbackImpossible",
     "Season",
@@ -279,9 +303,17 @@ __all__ = [
     "SegmentUnknown",
     "SegmentWish",
     "Share",
+    "ShareCount",
+    "SimulatedDay",
+    "Simulation",
+    "SimulationInvalid",
+    "SimulationRunning",
+    "SimulationSource",
+    "SimulationTooLarge",
     "Standing",
     "Step",
     "StreakChange",
+    "StreakCount",
     "StreakFigures",
     "StreakModel",
     "StreakState",
@@ -298,6 +330,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "VerdictStep",
+    "VersionFigures",
     "VersionFilter",
     "VersionLife",
     "WeeklyCycleReset",

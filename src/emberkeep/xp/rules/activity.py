@@ -15,6 +15,7 @@ from emberkeep.xp.model import (
     LocalClock,
     Noun,
     PlayerId,
+    RewardDay,
     TimeZoneUnknown,
     UtcOffsetInvalid,
 )
@@ -48,28 +49,42 @@ def find_visits(
     :raises ActivityInvalid: with the first lines that cannot be read
     """
     first: dict[tuple[PlayerId, datetime.date], Visit] = {}
+    for _, visit, (today,) in read_visits(lines, (window,), latest=latest):
+        known = first.get((visit.player_id, today.day))
+        if known is None or _rank(visit) < _rank(known):
+            first[visit.player_id, today.day] = visit
+    # By different clocks one instant is in two days: the earlier one goes first.
+    ordered = sorted(first.items(), key=lambda item: (item[1].player_id, item[1].at, item[0][1]))
+    return [visit for _, visit in ordered]
+
+
+def read_visits(
+    lines: Iterable[str], windows: Sequence[ClaimWindow], *, latest: datetime.datetime
+) -> Iterator[tuple[int, Visit, list[RewardDay]]]:
+    """Yield the number of each line, what it says, and its reward day under each of `windows`.
+
+    The lines are those of `find_visits`. Those before the first that cannot be read may have been
+    yielded when that is known.
+
+    :raises ActivityInvalid: with the first lines that cannot be read
+    """
     errors: list[FieldError] = []
     for number, row in _read_rows(lines):
         try:
             visit = _read_visit(row)
             if visit.at > latest:
                 raise ValueError("occurred_at lies in the future")
-            day = _find_day(visit, window)
+            days = [_find_day(visit, window) for window in windows]
         except (TimeZoneUnknown, UtcOffsetInvalid, InstantOutOfRange) as e:
             errors.append(FieldError(f"line {number}", e.message))
         except ValueError as e:
             errors.append(FieldError(f"line {number}", str(e)))
         else:
-            known = first.get((visit.player_id, day))
-            if known is None or _rank(visit) < _rank(known):
-                first[visit.player_id, day] = visit
+            yield number, visit, days
         if len(errors) == _MAX_ERRORS:
             break
     if errors:
         raise ActivityInvalid("the login history cannot be read", errors)
-    # By different clocks one instant is in two days: the earlier one goes first.
-    ordered = sorted(first.items(), key=lambda item: (item[1].player_id, item[1].at, item[0][1]))
-    return [visit for _, visit in ordered]
 
 
 def _rank(visit: Visit) -> tuple[datetime.datetime, str]:
@@ -134,7 +149,7 @@ def _read_clock(row: dict[str, str]) -> LocalClock:
     return int(text)
 
 
-def _find_day(visit: Visit, window: ClaimWindow) -> datetime.date:
+def _find_day(visit: Visit, window: ClaimWindow) -> RewardDay:
     if isinstance(visit.clock, int):
-        return reward_day.find_reward_day_at_offset(visit.at, visit.clock, window).day
-    return reward_day.find_reward_day(at=visit.at, time_zone=visit.clock, window=window).day
+        return reward_day.find_reward_day_at_offset(visit.at, visit.clock, window)
+    return reward_day.find_reward_day(at=visit.at, time_zone=visit.clock, window=window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 
@@ -16,7 +17,10 @@ from emberkeep.xp.service.players import ZoneRule
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class XpServices:
-    """The desk that takes this process's claims, the database, and the settings that decide."""
+    """The desk that takes this process's claims, the database, and the settings that decide.
+
+    `simulating` is held by the one simulation that a process runs at a time.
+    """
 
     desk: ClaimDesk
     database: Database
@@ -24,6 +28,8 @@ class XpServices:
     server_zone: str
     time_zone_cooldown_days: int
     max_award_xp: int
+    max_simulated_claims: int
+    simulating: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
 
     async def read_catalogue(self, conn: Connection) -> Catalogue:
         """Return policies and seasons as they stand now, which the desk may know a second later."""
@@ -74,4 +80,5 @@ def make_services(database: Database, settings: Settings) -> XpServices:
         server_zone=settings.server_time_zone,
         time_zone_cooldown_days=settings.time_zone_cooldown_days,
         max_award_xp=settings.max_award_xp,
+        max_simulated_claims=settings.max_simulated_claims,
     )

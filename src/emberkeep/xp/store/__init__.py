@@ -7,8 +7,12 @@ from emberkeep.xp.store.catalogue import (
     list_policy_versions,
     read_revision,
 )
-from emberkeep.xp.store.catalogue_audit import insert_catalogue_audit
-from emberkeep.xp.store.catalogue_history import list_catalogue_audit
+from emberkeep.xp.store.catalogue_audit import (
+    insert_catalogue_audit,
+)
+from emberkeep.xp.store.catalogue_history import (
+    list_catalogue_audit,
+)
 from emberkeep.xp.store.claims import (
     ClaimRow,
     insert_claims,
@@ -93,6 +97,13 @@ from emberkeep.xp.store.segments import (
     update_override_priorities,
     update_segment,
 )
+from emberkeep.xp.store.simulation import (
+    COPIED_ROW,
+    copy_recorded_claims,
+    count_other_actions,
+    count_recorded_claims,
+    list_player_ids,
+)
 from emberkeep.xp.store.summary import (
     count_milestones,
     has_players_table,
@@ -111,6 +122,7 @@ from emberkeep.xp.store.verify import (
 )
 
 __all__ = [
+    "COPIED_ROW",
     "END_OF_TIME",
     "LAST_ID",
     "AwardRow",
@@ -122,8 +134,11 @@ __all__ = [
     "StreakRow",
     "VersionRow",
     "check_awards_paid",
+    "copy_recorded_claims",
     "count_milestones",
+    "count_other_actions",
     "count_players",
+    "count_recorded_claims",
     "delete_boosts",
     "delete_curve",
     "delete_draft",
@@ -161,6 +176,7 @@ __all__ = [
     "list_lives",
     "list_longest_streaks",
     "list_overrides",
+    "list_player_ids",
     "list_players_by_user",
     "list_policy_audit",
     "list_policy_versions",
