@@ -12,6 +12,7 @@ from tests.http.notes_app import KEYS, Client, Reply
 
 if TYPE_CHECKING:
     from emberkeep.web.front import Front
+    from emberkeep.xp.service.services import XpServices
 
 POLICY: dict[str, Any] = {
     "policy_key": "daily-login",
@@ -37,6 +38,7 @@ class Api:
     """The application, and what time it is for it: noon of the first day until a test says else."""
 
     app: Front
+    xp: XpServices
 
     def __init__(self) -> None:
         self.now = at(0)

@@ -42,6 +42,7 @@ async def api(dsn: str) -> AsyncIterator[Api]:
         xp = make_services(database, Settings())
         await xp.desk.start()
         api = Api()
+        api.xp = xp
         api.app = make_app(
             Services(
                 keys=KEYS,

@@ -1,10 +1,19 @@
 """`emberkeep xp …`: parse, call the service, print. Anticipated errors rise to cli.py."""
 
-from emberkeep.xp.commands import engine, history, levels, policies, questions, seasons, segments
+from emberkeep.xp.commands import (
+    engine,
+    history,
+    levels,
+    policies,
+    questions,
+    seasons,
+    segments,
+    simulation,
+)
 from emberkeep.xp.commands.console import app
 
 # In the order in which the help shows them.
-for module in (engine, history, policies, segments, questions, levels, seasons):
+for module in (engine, history, policies, simulation, segments, questions, levels, seasons):
     module.add_commands(app)
 
 __all__ = ["app"]

@@ -51,6 +51,7 @@ from emberkeep.xp.routes.segments import (
     read_segment,
     remove_members,
 )
+from emberkeep.xp.routes.simulations import simulate
 
 ROUTES = (
     check_eligibility,
@@ -78,6 +79,7 @@ ROUTES = (
     roll_back_policy,
     read_difference,
     list_audit,
+    simulate,
     read_segments,
     put_segments,
     read_levels,
