@@ -32,7 +32,7 @@ check: .venv/.dev ## Run what CI runs: format, lint, types, layers, SQL, spellin
 	$(BIN)/deptry src
 	$(BIN)/pytest $(ARGS)
 
-bench: .venv/.dev ## Measure claims and events a second next to plain SQL (ARGS: claims, events).
+bench: .venv/.dev ## Measure claims, events and simulated player-days a second (ARGS: claims, events, simulation).
 	$(BIN)/python -m benchmarks $(ARGS)
 
 peers: .venv/.dev ## Install the event stores that `make bench ARGS=events` then compares ours with.

@@ -1,4 +1,5 @@
-"""`make bench`: claims and events a second, each next to the same rows written by plain SQL.
+"""`make bench`: claims and events a second, each next to the same rows written by plain SQL; and
+player-days a second of a simulation, next to a plain pass over the same arrays.
 
 The database is an embedded PostgreSQL with its default durability, made for the run and thrown
 away. Nothing else should run on the machine meanwhile.
@@ -9,18 +10,16 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import claims, events, report, segments
+from benchmarks import claims, events, report, segments, simulation
 from benchmarks.harness import run_server
 
 
 def main() -> None:
     """Run what was asked for and print its tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "part", nargs="?", choices=("claims", "segments", "events", "all"), default="all"
-    )
+    parser.add_argument("part", nargs="?", choices=(*PARTS, "all"), default="all")
     parser.add_argument("--scale", type=float, default=1.0, help="of the work of each line")
-    parser.add_argument("--players", type=int, default=1_000_000, help="for claims")
+    parser.add_argument("--players", type=int, default=1_000_000, help="for claims and simulation")
     parser.add_argument("--skip-http", action="store_true", help="for claims")
     parser.add_argument(
         "--only",
@@ -30,12 +29,9 @@ def main() -> None:
         help="for events",
     )
     asked = parser.parse_args()
-    if asked.part in ("claims", "all"):
-        _measure_claims(asked)
-    if asked.part in ("claims", "segments", "all"):
-        _measure_segments(asked)
-    if asked.part in ("events", "all"):
-        _measure_events(asked)
+    for name, measure in PARTS.items():
+        if asked.part in (name, "all"):
+            measure(asked)
 
 
 def _measure_claims(asked: argparse.Namespace) -> None:
@@ -72,6 +68,28 @@ def _measure_events(asked: argparse.Namespace) -> None:
             unit="events",
         )
 
+
+def _measure_simulation(asked: argparse.Namespace) -> None:
+    figures = list(simulation.measure(scale=asked.scale))
+    streamed, peak_mb = simulation.measure_memory(players=asked.players)
+    report.print_figures(
+        figures,
+        title="Simulation on one core; a player-day is a claim; ratio to the plain pass above",
+        unit="player-days",
+    )
+    print(simulation.compare_with_engine(figures))
+    print(
+        f"{streamed.name}, streamed: {streamed.count:,} player-days,"
+        f" {streamed.per_second:,.0f} a second, {peak_mb:,} MB of memory at its peak"
+    )
+
+
+PARTS = {
+    "claims": _measure_claims,
+    "segments": _measure_segments,
+    "events": _measure_events,
+    "simulation": _measure_simulation,
+}
 
 if __name__ == "__main__":
     main()
