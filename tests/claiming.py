@@ -21,8 +21,10 @@ from emberkeep.xp.model import (
     ClaimRequest,
     ClaimWindow,
     CurveRow,
+    FreezeRule,
     Grace,
     MilestoneMetaReward,
+    PauseRule,
     PlayerId,
     Policy,
     PolicyKey,
@@ -75,8 +77,11 @@ def make_policy(
     anchor: AnchorStrategy = AnchorStrategy.ANCHOR_TIMEZONE,
     curve: Sequence[tuple[int, int]] = ((SCALE, 0),),
     boosts: Sequence[SeasonalBoost] = (),
+    freezes: tuple[int, int] | None = None,
+    pause: tuple[int, int] | None = None,
 ) -> Policy:
-    """Return a policy; `grace` is (misses, window), `window` (minutes, hours), `curve` (scaled, bonus)."""
+    """Return a policy; `grace` is (misses, window), `window` (minutes, hours), `curve` (scaled, bonus),
+    `freezes` (most, earned every), `pause` (most days, cooldown)."""
     return Policy(
         policy_key=PolicyKey(key),
         display_name="Daily login",
@@ -95,6 +100,8 @@ def make_policy(
             for index, (multiplier, bonus) in enumerate(curve)
         ),
         seasonal_boosts=tuple(boosts),
+        freezes=freezes and FreezeRule(max_held=freezes[0], earned_every_days=freezes[1]),
+        pause=pause and PauseRule(max_days=pause[0], cooldown_days=pause[1]),
     )
 
 
@@ -247,8 +254,10 @@ def _insert_draft(conn: psycopg.Connection, policy: Policy, version: int) -> Non
         "insert into xp.xp_policy_versions (policy_key, policy_version, status, display_name,"
         " base_xp_amount, currency, claim_window_start_minutes, claim_window_duration_hours,"
         " claim_window_min_cooldown_hours, anchor_strategy, grace_allowed_misses,"
-        " grace_window_days, streak_model_type, streak_model_parameters, created_at, created_by)"
-        " values (%s, %s, 'Draft', 'x', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'test')",
+        " grace_window_days, streak_model_type, streak_model_parameters, freezes_max_held,"
+        " freezes_earned_every_days, pause_max_days, pause_cooldown_days, created_at, created_by)"
+        " values (%s, %s, 'Draft', 'x', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+        " 'test')",
         (
             *key,
             policy.base_xp_amount,
@@ -261,6 +270,10 @@ def _insert_draft(conn: psycopg.Connection, policy: Policy, version: int) -> Non
             policy.grace.window_days,
             model["type"],
             Jsonb(model["parameters"]),
+            policy.freezes and policy.freezes.max_held,
+            policy.freezes and policy.freezes.earned_every_days,
+            policy.pause and policy.pause.max_days,
+            policy.pause and policy.pause.cooldown_days,
             LONG_AGO,
         ),
     )
@@ -440,7 +453,7 @@ _PROMISES = {
         ) as award
         where reward_day_id <= earlier
     """,
-    "a streak is what the last award says": """
+    "a streak is what the last award says, unless it was repaired": """
         select streak.user_id
         from xp.xp_streaks as streak
         left join lateral (
@@ -452,7 +465,11 @@ _PROMISES = {
             where award.user_id = streak.user_id
         ) as award on true
         where
-            (
+            not exists (
+                select from xp.xp_streak_actions as action
+                where action.user_id = streak.user_id and action.streak_day is not null
+            )
+            and (
                 streak.current_streak,
                 streak.longest_streak,
                 streak.last_reward_day_id

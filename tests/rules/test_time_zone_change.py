@@ -7,13 +7,14 @@ import datetime
 import pytest
 
 from emberkeep.base.clock import UTC
-from emberkeep.xp.model import AnchorStrategy, ClaimWindow
+from emberkeep.xp.model import AnchorStrategy, ClaimWindow, Season, SeasonId
 from emberkeep.xp.rules.time_zone import (
     Granted,
     Refused,
     Unchanged,
     Zones,
     decide_change,
+    find_season_span,
     fold_zones,
 )
 
@@ -93,3 +94,16 @@ def test_a_change_is_taken_in_when_its_boundary_has_passed(
     folded = fold_zones(waiting, now=now)
     assert folded.zone == zone
     assert (folded == waiting) is (zone == "Europe/Berlin")
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_season_to_the_edge_of_the_calendar_has_an_end_that_can_be_told(
+    *, is_closed: bool
+) -> None:
+    season = Season(
+        season_id=SeasonId("s"), start_date=datetime.date.min, end_date=datetime.date.max
+    )
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        span = find_season_span([season], zone=zone, window=None, is_closed=is_closed, now=NOON)
+        assert span is not None
+        assert span.begins_at < NOON < span.opens_at

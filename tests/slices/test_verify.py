@@ -17,6 +17,7 @@ from emberkeep.migrate.model import SchemaBehind
 from emberkeep.wiring import ModuleUnknown
 from emberkeep.xp.model import Milestone, MilestoneMetaReward
 from emberkeep.xp.service.verify import verify_xp
+from tests.acting import Operator
 from tests.claiming import World, at, claim, make_policy, open_writer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LEFT = "xp: ledger rows say the balance that they left"
 PAID = "xp: awards and ledger rows pair up"
 TOLD = "xp: every award has its event"
 LEVELS = "xp: levels are announced once each"
-STREAKS = "xp: streaks equal their last award"
+STREAKS = "xp: streaks equal their history"
 REBUILT = "xp: awards are what their policy pays"
 ORDERED = "xp: reward days increase with time"
 PARSED = "xp: policies can be read"
@@ -39,6 +40,7 @@ CHECKPOINTS = "events: checkpoints lie within the store"
 PARKED = "events: parked events can be replayed"
 
 _OF_P = "user_id = (select user_id from xp.xp_users where external_user_id = 'p')"
+_OF_Q = "user_id = (select user_id from xp.xp_users where external_user_id = 'q')"
 _LAST = f"{_OF_P} and reward_day_id = '2026-03-05'"
 
 DAMAGES = {
@@ -80,7 +82,7 @@ DAMAGES = {
     ),
     "an award lost": (
         f"delete from xp.xp_awards where {_OF_P} and reward_day_id = '2026-03-01'",
-        {PAID, REBUILT},
+        {PAID, REBUILT, STREAKS},
     ),
     "the last award lost": (f"delete from xp.xp_awards where {_LAST}", {PAID, STREAKS}),
     "an award of another amount": (
@@ -89,12 +91,12 @@ DAMAGES = {
     ),
     "an award of another streak day": (
         f"update xp.xp_awards set streak_day = 9 where {_LAST}",
-        {STREAKS, REBUILT},
+        {REBUILT},
     ),
     "an award's grace": (
         "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
         f" '{{streak,grace_used}}', '5') where {_LAST}",
-        {STREAKS, REBUILT},
+        {REBUILT},
     ),
     "an award that shows another streak": (
         "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
@@ -114,7 +116,7 @@ DAMAGES = {
     ),
     "an award of a policy that is not there": (
         f"update xp.xp_awards set policy_version = 9 where {_LAST}",
-        {PAID, REBUILT},
+        {PAID, REBUILT, STREAKS},
     ),
     "an award of no day": (
         f"update xp.xp_awards set reward_day_id = 'zzz' where {_LAST}",
@@ -189,6 +191,27 @@ DAMAGES = {
         " (select user_id from xp.xp_users where external_user_id = 'idle')",
         {STREAKS},
     ),
+    "an action that the streak does not show": (
+        f"delete from xp.xp_streak_actions where {_OF_Q}",
+        {STREAKS},
+    ),
+    "an action of another number of freezes": (
+        f"update xp.xp_streak_actions set freezes = 2 where {_OF_Q}",
+        {STREAKS},
+    ),
+    "an action behind another claim": (
+        f"update xp.xp_streak_actions set after_reward_day_id = null where {_OF_Q}",
+        {REBUILT, STREAKS},
+    ),
+    "an action that is not counted": (
+        f"update xp.xp_streaks set action_count = 0 where {_OF_Q}",
+        {STREAKS},
+    ),
+    "an award that shows another model state": (
+        "update xp.xp_awards set model_state_snapshot = jsonb_set(model_state_snapshot,"
+        f" '{{model_state,freezes}}', '7') where {_LAST}",
+        {REBUILT},
+    ),
     "no streak at all": (f"delete from xp.xp_streaks where {_OF_P}", {STREAKS}),
     "a published policy that was changed": (
         "update xp.xp_policy_versions set base_xp_amount = 101",
@@ -196,7 +219,7 @@ DAMAGES = {
     ),
     "a policy that cannot be read": (
         "update xp.xp_policy_versions set streak_model_type = 'Unheard'",
-        {PARSED, REBUILT},
+        {PARSED, REBUILT, STREAKS},
     ),
     "two versions in force": (
         "insert into xp.xp_policy_versions select (version).* from (select"
@@ -209,10 +232,11 @@ DAMAGES = {
 
 @pytest.fixture
 async def world(database: str) -> World:
-    """Two players with a history: grace, a milestone, a season, grants, debits; and one without."""
+    """Two players with a history: grace, a milestone, a freeze, a season, grants; and one without."""
     world = World(database)
     milestones = (Milestone(day=2, reward_type="badge", reward_value="two"),)
-    world.publish(make_policy(MilestoneMetaReward(milestones=milestones), grace=(2, 2)))
+    model = MilestoneMetaReward(milestones=milestones)
+    world.publish(make_policy(model, grace=(2, 2), freezes=(3, 0)))
     world.add_players("p", "q", "idle")
     world.add_season("s", 2, 9)
     world.add_levels(150, 300, 9000)
@@ -220,6 +244,7 @@ async def world(database: str) -> World:
         for player_id in ("p", "q"):
             for day in (0, 1, 2, 4):
                 await claim(conn, player_id, at(day))
+        await Operator(conn).grant("q", 1, at(4))
     world.grant("p", 50, number=1, season_id="s")
     world.grant("p", -20, number=2)
     world.grant("p", -10, number=3, metadata={"affectsLifetime": True})

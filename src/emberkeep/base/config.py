@@ -141,6 +141,11 @@ class Settings:
     time_zone_cooldown_days: int = _setting(
         7, _parse_whole(0, 3650), "The days between two changes of a player's reward time zone."
     )
+    time_zone_changes_per_season: int | None = _setting(
+        None,
+        _parse_whole(0, 1000),
+        "The changes of a player's reward time zone within one season; unset: no limit, 0: none.",
+    )
     max_award_xp: int = _setting(
         5000, _parse_whole(1, 10**9), "The largest single award that a policy may pay."
     )

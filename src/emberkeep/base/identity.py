@@ -29,6 +29,10 @@ class Permission(enum.StrEnum):
     WRITE_PLAYER = "players:write"
     CHANGE_TIME_ZONE = "players:change-time-zone"
     GRANT_XP = "xp:grant"
+    REBUILD_XP = "xp:rebuild"
+    GRANT_FREEZES = "streaks:grant-freezes"
+    PAUSE_STREAK = "streaks:pause"
+    REPAIR_STREAK = "streaks:repair"
     READ_CATALOGUE = "catalogue:read"
     READ_POLICIES = "policies:read"
     WRITE_POLICIES = "policies:write"
@@ -48,6 +52,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.CLAIM,
             Permission.READ_PLAYER,
             Permission.CHANGE_TIME_ZONE,
+            Permission.PAUSE_STREAK,
             Permission.READ_CATALOGUE,
         }
     ),
@@ -59,6 +64,8 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.WRITE_PLAYER,
             Permission.CHANGE_TIME_ZONE,
             Permission.GRANT_XP,
+            Permission.GRANT_FREEZES,
+            Permission.PAUSE_STREAK,
             Permission.READ_CATALOGUE,
             Permission.READ_POLICIES,
             Permission.READ_EVENTS,
@@ -70,6 +77,10 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.PUBLIC,
             Permission.READ_PLAYER,
             Permission.GRANT_XP,
+            Permission.REBUILD_XP,
+            Permission.GRANT_FREEZES,
+            Permission.PAUSE_STREAK,
+            Permission.REPAIR_STREAK,
             Permission.READ_CATALOGUE,
             Permission.READ_POLICIES,
             Permission.WRITE_POLICIES,

@@ -4,16 +4,29 @@ from emberkeep.xp.commands import (
     engine,
     history,
     levels,
+    players,
     policies,
     questions,
     seasons,
     segments,
     simulation,
+    streaks,
 )
 from emberkeep.xp.commands.console import app
 
 # In the order in which the help shows them.
-for module in (engine, history, policies, simulation, segments, questions, levels, seasons):
+for module in (
+    engine,
+    history,
+    policies,
+    simulation,
+    segments,
+    questions,
+    levels,
+    seasons,
+    streaks,
+    players,
+):
     module.add_commands(app)
 
 __all__ = ["app"]

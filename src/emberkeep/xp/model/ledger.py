@@ -92,6 +92,7 @@ class TimelineKind(enum.StrEnum):
 
     AWARD = "award"
     LEDGER = "ledger"
+    STREAK_ACTION = "streak_action"
     TIME_ZONE_CHANGE = "time_zone_change"
 
 

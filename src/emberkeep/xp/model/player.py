@@ -68,6 +68,18 @@ class ZoneChange(Noun, frozen=True, kw_only=True):
     effective_at: datetime.datetime
 
 
+class ZoneRequest(Noun, frozen=True, kw_only=True):
+    """One request for another reward time zone; a refused one has no `effective_at`."""
+
+    change_id: int
+    old_time_zone: str
+    new_time_zone: str
+    granted: bool
+    requested_at: datetime.datetime
+    effective_at: datetime.datetime | None
+    actor: str
+
+
 class TimeZoneUnknown(Invalid):
     """Not a canonical Area/Location name of the tz database."""
 
@@ -90,3 +102,9 @@ class TimeZoneCooldown(Conflict):
     """The reward time zone was changed too recently; `opens_at` is when the next change may be."""
 
     code = "xp.time_zone_cooldown"
+
+
+class TimeZoneLimit(Conflict):
+    """This season's `limit` of changes of the reward time zone is reached; `opens_at` is its end."""
+
+    code = "xp.time_zone_limit"

@@ -91,8 +91,8 @@ order by award.reward_day_id desc
 limit %(max_rows)s;
 
 -- name: list_timeline
--- A player's awards, ledger rows and changes of zone before a position, newest first; facts of one
--- instant are in order of kind and id.
+-- A player's awards, ledger rows, streak actions and changes of zone before a position, newest
+-- first; facts of one instant are in order of kind and id.
 select
     fact.happened_at,
     fact.kind,
@@ -132,6 +132,25 @@ from (
         ) as detail
     from xp.xp_ledger as entry
     where entry.user_id = %(user_id)s
+    union all
+    select
+        action.created_at as happened_at,
+        'streak_action' as kind,
+        action.action_id as fact_id,
+        jsonb_build_object(
+            'action_id', action.action_id,
+            'kind', action.kind,
+            'after_reward_day_id', action.after_reward_day_id,
+            'freezes', action.freezes,
+            'streak_day', action.streak_day,
+            'first_day', action.first_day,
+            'last_day', action.last_day,
+            'reason', action.reason,
+            'actor', action.actor,
+            'correlation_id', action.correlation_id
+        ) as detail
+    from xp.xp_streak_actions as action
+    where action.user_id = %(user_id)s
     union all
     select
         change.requested_at as happened_at,

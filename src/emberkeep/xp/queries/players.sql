@@ -75,6 +75,32 @@ where
 order by change.requested_at desc
 limit 1;
 
+-- name: count_zone_changes
+-- How many changes were granted that had been asked for since an instant.
+select count(*)
+from xp.xp_time_zone_changes as change
+where
+    change.user_id = %(user_id)s
+    and change.is_granted
+    and change.requested_at >= %(since)s;
+
+-- name: list_zone_changes
+-- A player's requests before a position, newest first.
+select
+    change.change_id,
+    change.old_reward_tz,
+    change.new_reward_tz,
+    change.is_granted,
+    change.requested_at,
+    change.effective_at,
+    change.actor
+from xp.xp_time_zone_changes as change
+where
+    change.user_id = %(user_id)s
+    and (change.requested_at, change.change_id) < (%(before_at)s, %(before_id)s)
+order by change.requested_at desc, change.change_id desc
+limit %(max_rows)s;
+
 -- name: insert_zone_change
 -- A refusal has no effective_at.
 insert into xp.xp_time_zone_changes (

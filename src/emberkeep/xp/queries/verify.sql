@@ -1,9 +1,10 @@
--- Everything there is, row by row, for the invariants.
+-- Everything there is of some players, or of all, row by row: for the invariants, and for rebuilds.
 
 -- name: stream_ledgers
 -- Every player with the balance, and each ledger row in the order in which it was written; a player
 -- without rows comes once.
 select
+    player.user_id,
     player.external_user_id,
     balance.current_balance,
     balance.lifetime_xp,
@@ -16,17 +17,22 @@ select
 from xp.xp_users as player
 left join xp.xp_balance as balance on player.user_id = balance.user_id
 left join xp.xp_ledger as entry on player.user_id = entry.user_id
+where
+    player.user_id > %(after_user_id)s
+    and player.user_id <= %(through_user_id)s
 order by player.user_id, entry.ledger_id;
 
 -- name: stream_histories
 -- Every player with the streak, and each award in order of day; a player without awards comes once.
 select
+    player.user_id,
     player.external_user_id,
     streak.current_streak,
     streak.longest_streak,
     streak.grace_used,
     streak.last_reward_day_id,
     streak.model_state::text,
+    streak.action_count,
     award.reward_day_id,
     award.created_at,
     award.xp_awarded,
@@ -42,7 +48,26 @@ select
 from xp.xp_users as player
 left join xp.xp_streaks as streak on player.user_id = streak.user_id
 left join xp.xp_awards as award on player.user_id = award.user_id
+where
+    player.user_id > %(after_user_id)s
+    and player.user_id <= %(through_user_id)s
 order by player.user_id, award.reward_day_id;
+
+-- name: stream_streak_actions
+-- Every action, by player, in the order in which it was done.
+select
+    action.user_id,
+    action.after_reward_day_id,
+    action.kind,
+    action.freezes,
+    action.streak_day,
+    action.first_day,
+    action.last_day
+from xp.xp_streak_actions as action
+where
+    action.user_id > %(after_user_id)s
+    and action.user_id <= %(through_user_id)s
+order by action.user_id, action.action_id;
 
 -- name: stream_receipts
 -- The receipt of every award, and whose it is, in order of receipt.

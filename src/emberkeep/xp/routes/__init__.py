@@ -8,7 +8,12 @@ from emberkeep.xp.routes.levels import (
     put_levels,
     read_levels,
 )
-from emberkeep.xp.routes.players import change_time_zone, put_player, read_player
+from emberkeep.xp.routes.players import (
+    change_time_zone,
+    list_time_zone_changes,
+    put_player,
+    read_player,
+)
 from emberkeep.xp.routes.policies import (
     list_audit,
     list_policies,
@@ -52,6 +57,14 @@ from emberkeep.xp.routes.segments import (
     remove_members,
 )
 from emberkeep.xp.routes.simulations import simulate
+from emberkeep.xp.routes.streaks import (
+    grant_freezes,
+    list_streak_actions,
+    pause_streak,
+    read_streak,
+    repair_streak,
+    resume_streak,
+)
 
 ROUTES = (
     check_eligibility,
@@ -60,6 +73,13 @@ ROUTES = (
     put_player,
     read_player,
     change_time_zone,
+    list_time_zone_changes,
+    read_streak,
+    list_streak_actions,
+    grant_freezes,
+    pause_streak,
+    resume_streak,
+    repair_streak,
     read_xp,
     list_entries,
     list_awards,

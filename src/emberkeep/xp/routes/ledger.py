@@ -168,7 +168,7 @@ async def list_timeline(
     limit: Limit = page.DEFAULT_ITEMS,
     after: After = None,
 ) -> Page[TimelineItem]:
-    """Awards, ledger rows and requests for another time zone, refused ones too.
+    """Awards, ledger rows, streak actions, and requests for another time zone, refused ones too.
 
     Refusals: `xp.player_unknown` (404), `request.cursor_invalid` (422).
     """

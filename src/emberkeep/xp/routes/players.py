@@ -11,12 +11,15 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
+from emberkeep.base import clock, page
 from emberkeep.base.db import Connection
 from emberkeep.base.identity import Permission, Principal
-from emberkeep.xp.model import Player, PlayerId, PlayerWish, SegmentKey, ZoneChange
-from emberkeep.xp.routes.shapes import Body, PlayerPath, find_player
+from emberkeep.base.page import Page
+from emberkeep.xp.model import Player, PlayerId, PlayerWish, SegmentKey, ZoneChange, ZoneRequest
+from emberkeep.xp.routes.shapes import After, Body, Limit, PlayerPath, find_player
 from emberkeep.xp.service import players
 from emberkeep.xp.service.services import XpServices
+from emberkeep.xp.service.streak_deeds import Cause
 
 _TAGS: Final = ["players"]
 
@@ -33,6 +36,10 @@ class ZoneBody(Body, frozen=True):
     """The reward time zone that is wanted."""
 
     time_zone: str
+
+
+def _make_cause(principal: Principal, now: datetime.datetime) -> Cause:
+    return Cause(correlation_id=clock.new_id(), actor=principal.subject, now=now)
 
 
 @put(
@@ -56,8 +63,9 @@ async def put_player(
     rules: it holds from the next boundary on, and is refused within the cooldown of the last one.
     A refused call changes nothing else either.
 
-    Refusals: `xp.time_zone_cooldown` (409, with `opens_at`), `xp.time_zone_unknown` (422, with
-    `use` where the name is a link), `xp.player_invalid` (422).
+    Refusals: `xp.time_zone_cooldown` (409, with `opens_at`), `xp.time_zone_limit` (409, with
+    `opens_at` and the season's `limit`), `xp.time_zone_unknown` (422, with `use` where the name is a
+    link), `xp.player_invalid` (422).
     """
     wish = PlayerWish(
         player_id=PlayerId(player_id),
@@ -71,8 +79,7 @@ async def put_player(
             conn,
             wish=wish,
             rule=await xp.find_zone_rule(conn, now=now),
-            actor=principal.subject,
-            now=now,
+            cause=_make_cause(principal, now),
         )
     xp.desk.forget(wish.player_id)
     return Response(player, status_code=201 if is_new else 200)
@@ -111,9 +118,11 @@ async def change_time_zone(
     xp: NamedDependency[XpServices],
 ) -> ZoneChange:
     """Holds from `effective_at` on, the old zone's next boundary, so that no day is lost or doubled.
+    A day that the journey leaves out, over the date line, does not count as missed.
 
-    Refusals: `xp.time_zone_cooldown` (409, with `opens_at`), `xp.player_unknown` (404),
-    `xp.time_zone_unknown` (422, with `use` where the name is a link).
+    Refusals: `xp.time_zone_cooldown` (409, with `opens_at`), `xp.time_zone_limit` (409, with
+    `opens_at` and the season's `limit`), `xp.player_unknown` (404), `xp.time_zone_unknown` (422,
+    with `use` where the name is a link).
     """
     player = find_player(principal, player_id)
     # Not the request's transaction, which a refusal would end: a refusal is kept.
@@ -123,8 +132,29 @@ async def change_time_zone(
             player_id=player,
             wanted=data.time_zone,
             rule=await xp.find_zone_rule(conn, now=now),
-            actor=principal.subject,
-            now=now,
+            cause=_make_cause(principal, now),
         )
     xp.desk.forget(player)
     return change
+
+
+@get(
+    "/v1/players/{player_id:str}/time-zone-changes",
+    opt={"permission": Permission.READ_PLAYER},
+    tags=_TAGS,
+    summary="Every request for another reward time zone, newest first",
+)
+async def list_time_zone_changes(
+    player_id: PlayerPath,
+    principal: NamedDependency[Principal],
+    conn: NamedDependency[Connection],
+    limit: Limit = page.DEFAULT_ITEMS,
+    after: After = None,
+) -> Page[ZoneRequest]:
+    """Granted and refused ones; those that asked for the zone that held anyway are not kept.
+
+    Refusals: `xp.player_unknown` (404), `request.cursor_invalid` (422).
+    """
+    return await players.list_zone_changes(
+        conn, player_id=find_player(principal, player_id), limit=limit, after=after
+    )

@@ -67,6 +67,11 @@ def count_freezes(model_state: ModelState) -> int:
     return cast("int", model_state.get(FREEZES, 0))
 
 
+def count_freeze_progress(model_state: ModelState) -> int:
+    """Return how many claims were made on the way to the next freeze."""
+    return cast("int", model_state.get(FREEZE_PROGRESS, 0))
+
+
 def with_freezes(model_state: ModelState, held: int) -> ModelState:
     """Return the model state of a player who holds that many freezes."""
     return _with(model_state, FREEZES, held)
@@ -80,7 +85,7 @@ def earn_freezes(
     :param goes_on: whether the streak did; where it starts over, so does the way to a freeze
     """
     held = count_freezes(model_state) - used
-    before = cast("int", model_state.get(FREEZE_PROGRESS, 0)) if goes_on else 0
+    before = count_freeze_progress(model_state) if goes_on else 0
     progress = before + 1 if rule.earned_every_days else 0
     if rule.earned_every_days and progress >= rule.earned_every_days:
         progress = 0

@@ -6,11 +6,16 @@ that no claim is ever decided by a policy that was replaced before the claim was
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from emberkeep.base.db import Connection
 from emberkeep.xp import store
-from emberkeep.xp.model import PolicyVersion
+from emberkeep.xp.model import Policy, PolicyInvalid, PolicyKey, PolicyVersion
 from emberkeep.xp.rules import policy
 from emberkeep.xp.rules.catalogue import Catalogue, make_catalogue
+from emberkeep.xp.rules.streak_history import Policies
 from emberkeep.xp.store import VersionRow
 
 # What is in the tables was validated on its way in, perhaps under a higher cap than today's.
@@ -54,3 +59,22 @@ def to_version(row: VersionRow) -> PolicyVersion:
         created_by=row.created_by,
         revision=row.revision,
     )
+
+
+def read_policies(rows: Sequence[VersionRow]) -> tuple[Policies, dict[str, str]]:
+    """Return every version that can be read, and of the others, by name, why not."""
+    policies: dict[tuple[PolicyKey, int], Policy] = {}
+    broken: dict[str, str] = {}
+    for row in rows:
+        try:
+            version = to_version(row)
+        except (PolicyInvalid, msgspec.ValidationError) as e:
+            broken[name_version(row)] = str(e)
+        else:
+            policies[version.policy.policy_key, version.policy_version] = version.policy
+    return policies, broken
+
+
+def name_version(row: VersionRow) -> str:
+    """Return how a version is called where something is wrong with it."""
+    return f"{row.document['policy_key']} version {row.policy_version}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
+from emberkeep.base import page
 from emberkeep.base.db import Connection
+from emberkeep.base.page import Page
 from emberkeep.xp import store
 from emberkeep.xp.model import (
     ClaimWindow,
@@ -14,13 +18,18 @@ from emberkeep.xp.model import (
     PlayerId,
     PlayerUnknown,
     PlayerWish,
+    Season,
     TimeZoneCooldown,
+    TimeZoneLimit,
     ZoneChange,
+    ZoneRequest,
 )
 from emberkeep.xp.rules import player as player_rules
 from emberkeep.xp.rules import reward_day, time_zone
-from emberkeep.xp.rules.time_zone import Granted, Refused, Unchanged, Zones
+from emberkeep.xp.rules.time_zone import Granted, Refused, SeasonCap, Unchanged, Zones
 from emberkeep.xp.service.attempt import write_atomically
+from emberkeep.xp.service.journeys import excuse_journey
+from emberkeep.xp.service.streak_deeds import Cause
 from emberkeep.xp.store import PlayerRow
 
 
@@ -28,11 +37,18 @@ class ZoneRule(msgspec.Struct, frozen=True, kw_only=True):
     """How changes of zone are governed: how often, and where a day of the old zone ends."""
 
     cooldown_days: int
+    changes_per_season: int | None = None
+    seasons: Sequence[Season] = ()
     window: ClaimWindow | None
 
 
+class _ZoneCursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    requested_at: Annotated[datetime.datetime, msgspec.Meta(tz=True)]
+    change_id: Annotated[int, msgspec.Meta(ge=0, le=store.LAST_ID)]
+
+
 async def put_player(
-    conn: Connection, *, wish: PlayerWish, rule: ZoneRule, actor: str, now: datetime.datetime
+    conn: Connection, *, wish: PlayerWish, rule: ZoneRule, cause: Cause
 ) -> tuple[Player, bool]:
     """Create the player, or change what is said of them; return it, and whether it is new.
 
@@ -42,8 +58,9 @@ async def put_player(
     :param conn: in autocommit mode, because what is kept of a refusal must outlive it
     :raises PlayerInvalid: when the id, the segment or the attributes cannot be kept
     :raises TimeZoneUnknown: when the zone cannot be had
-    :raises TimeZoneCooldown: when the zone was changed too recently
+    :raises TimeZoneCooldown, TimeZoneLimit: when the zone was changed too recently, or too often
     """
+    now = cause.now
     player_rules.check_wish(wish)
     reward_day.check_time_zone(wish.time_zone)
 
@@ -52,7 +69,7 @@ async def put_player(
         player = await _lock(conn, wish.player_id)
         if is_new:
             return player, True
-        moved = await _move(conn, player, wish.time_zone, rule=rule, actor=actor, now=now)
+        moved = await _move(conn, player, wish.time_zone, rule=rule, cause=cause)
         if isinstance(moved, Refused):
             return moved
         described = _describe(moved[0], wish)
@@ -63,7 +80,7 @@ async def put_player(
 
     written = await write_atomically(conn, write)
     if isinstance(written, Refused):
-        raise _cooldown(written)
+        raise _refusal(written)
     player, is_new = written
     return _to_player(player, now), is_new
 
@@ -85,8 +102,7 @@ async def change_time_zone(
     player_id: PlayerId,
     wanted: str,
     rule: ZoneRule,
-    actor: str,
-    now: datetime.datetime,
+    cause: Cause,
 ) -> ZoneChange:
     """Grant the player another reward time zone from the old zone's next boundary on.
 
@@ -96,13 +112,14 @@ async def change_time_zone(
     :param conn: in autocommit mode, because what is kept of a refusal must outlive it
     :raises PlayerUnknown: when there is none of this id
     :raises TimeZoneUnknown: when the zone cannot be had
-    :raises TimeZoneCooldown: when the zone was changed too recently
+    :raises TimeZoneCooldown, TimeZoneLimit: when the zone was changed too recently, or too often
     """
+    now = cause.now
     reward_day.check_time_zone(wanted)
 
     async def write() -> datetime.datetime | Refused:
         player = await _lock(conn, player_id)
-        moved = await _move(conn, player, wanted, rule=rule, actor=actor, now=now)
+        moved = await _move(conn, player, wanted, rule=rule, cause=cause)
         if isinstance(moved, Refused):
             return moved
         after, effective_at = moved
@@ -112,7 +129,7 @@ async def change_time_zone(
 
     effective_at = await write_atomically(conn, write)
     if isinstance(effective_at, Refused):
-        raise _cooldown(effective_at)
+        raise _refusal(effective_at)
     return ZoneChange(time_zone=wanted, effective_at=effective_at)
 
 
@@ -124,21 +141,18 @@ async def _lock(conn: Connection, player_id: PlayerId) -> PlayerRow:
 
 
 async def _move(
-    conn: Connection,
-    player: PlayerRow,
-    wanted: str,
-    *,
-    rule: ZoneRule,
-    actor: str,
-    now: datetime.datetime,
+    conn: Connection, player: PlayerRow, wanted: str, *, rule: ZoneRule, cause: Cause
 ) -> tuple[PlayerRow, datetime.datetime] | Refused:
     """Decide on the zone `wanted`, keep the request; return the player after it, and from when on."""
+    now = cause.now
     zones = _fold(player, now)
+    last_granted_at = await store.read_last_zone_change(conn, user_id=player.user_id)
     decision = time_zone.decide_change(
         zones,
         wanted=wanted,
-        last_granted_at=await store.read_last_zone_change(conn, user_id=player.user_id),
+        last_granted_at=last_granted_at,
         cooldown_days=rule.cooldown_days,
+        cap=await _find_cap(conn, player, zones, rule, now),
         window=rule.window,
         now=now,
     )
@@ -149,16 +163,65 @@ async def _move(
             old_time_zone=zones.zone,
             new_time_zone=wanted,
             effective_at=decision.effective_at if isinstance(decision, Granted) else None,
-            actor=actor,
+            actor=cause.actor,
             now=now,
         )
     match decision:
         case Refused():
             return decision
         case Granted():
+            is_replaced = zones.next_zone is not None
+            await excuse_journey(
+                conn,
+                player.player_id,
+                skipped=time_zone.find_skipped_days(decision.zones, window=rule.window, now=now),
+                replaced_at=last_granted_at if is_replaced else None,
+                cause=cause,
+            )
             return _with_zones(player, decision.zones), decision.effective_at
         case Unchanged():
             return _with_zones(player, zones), decision.effective_at
+
+
+async def _find_cap(
+    conn: Connection, player: PlayerRow, zones: Zones, rule: ZoneRule, now: datetime.datetime
+) -> SeasonCap | None:
+    limit = rule.changes_per_season
+    if limit is None:
+        return None
+    span = time_zone.find_season_span(
+        rule.seasons, zone=zones.zone, window=rule.window, is_closed=limit == 0, now=now
+    )
+    if span is None:
+        return None
+    used = await store.count_zone_changes(conn, user_id=player.user_id, since=span.begins_at)
+    return SeasonCap(limit=limit, used=used, opens_at=span.opens_at)
+
+
+async def list_zone_changes(
+    conn: Connection, *, player_id: PlayerId, limit: int, after: str | None
+) -> Page[ZoneRequest]:
+    """Return a page of a player's requests for another time zone, newest first; refused ones too.
+
+    :raises PlayerUnknown: when there is no such player
+    :raises CursorInvalid: when `after` is not a cursor of this list
+    """
+    start = page.decode_cursor(after, _ZoneCursor) or _ZoneCursor(store.END_OF_TIME, store.LAST_ID)
+    player = await store.read_player(conn, player_id=player_id)
+    if player is None:
+        raise PlayerUnknown("no player has this id")
+    changes = await store.list_zone_changes(
+        conn,
+        user_id=player.user_id,
+        before_at=start.requested_at,
+        before_id=start.change_id,
+        max_rows=limit + 1,
+    )
+    return page.make_page(
+        changes,
+        limit=limit,
+        find_cursor=lambda c: page.encode_cursor(_ZoneCursor(c.requested_at, c.change_id)),
+    )
 
 
 def _fold(player: PlayerRow, now: datetime.datetime) -> Zones:
@@ -185,9 +248,15 @@ def _describe(player: PlayerRow, wish: PlayerWish) -> PlayerRow:
     return player
 
 
-def _cooldown(refused: Refused) -> TimeZoneCooldown:
-    return TimeZoneCooldown(
-        "the reward time zone was changed too recently", opens_at=refused.opens_at
+def _refusal(refused: Refused) -> TimeZoneCooldown | TimeZoneLimit:
+    if refused.limit is None:
+        return TimeZoneCooldown(
+            "the reward time zone was changed too recently", opens_at=refused.opens_at
+        )
+    return TimeZoneLimit(
+        "this season allows no further change of the reward time zone",
+        opens_at=refused.opens_at,
+        limit=refused.limit,
     )
 
 

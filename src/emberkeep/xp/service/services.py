@@ -13,6 +13,7 @@ from emberkeep.xp.rules.catalogue import Catalogue, find_default_version
 from emberkeep.xp.service.catalogue import refresh_catalogue
 from emberkeep.xp.service.desk import ClaimDesk
 from emberkeep.xp.service.players import ZoneRule
+from emberkeep.xp.service.streaks import Ground
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class XpServices:
     default_policy_key: PolicyKey
     server_zone: str
     time_zone_cooldown_days: int
+    time_zone_changes_per_season: int | None
     max_award_xp: int
     max_simulated_claims: int
     simulating: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
@@ -57,10 +59,21 @@ class XpServices:
 
     async def find_zone_rule(self, conn: Connection, *, now: datetime.datetime) -> ZoneRule:
         """Return how changes of a player's time zone are governed now."""
-        version = await self.find_default_version(conn, now=now)
+        catalogue = await self.read_catalogue(conn)
+        version = find_default_version(catalogue, policy_key=self.default_policy_key, at=now)
         return ZoneRule(
             cooldown_days=self.time_zone_cooldown_days,
+            changes_per_season=self.time_zone_changes_per_season,
+            seasons=catalogue.seasons,
             window=None if version is None else version.policy.claim_window,
+        )
+
+    async def find_ground(self, conn: Connection) -> Ground:
+        """Return what decides on streaks beside the streak itself, as it stands now."""
+        return Ground(
+            catalogue=await self.read_catalogue(conn),
+            policy_key=self.default_policy_key,
+            server_zone=self.server_zone,
         )
 
 
@@ -79,6 +92,7 @@ def make_services(database: Database, settings: Settings) -> XpServices:
         default_policy_key=PolicyKey(settings.default_policy_key),
         server_zone=settings.server_time_zone,
         time_zone_cooldown_days=settings.time_zone_cooldown_days,
+        time_zone_changes_per_season=settings.time_zone_changes_per_season,
         max_award_xp=settings.max_award_xp,
         max_simulated_claims=settings.max_simulated_claims,
     )

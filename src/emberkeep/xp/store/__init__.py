@@ -40,8 +40,10 @@ from emberkeep.xp.store.levels import (
 )
 from emberkeep.xp.store.players import (
     PlayerRow,
+    count_zone_changes,
     insert_player,
     insert_zone_change,
+    list_zone_changes,
     lock_player,
     read_last_zone_change,
     read_player,
@@ -67,6 +69,13 @@ from emberkeep.xp.store.policy_audit import (
     insert_audit,
     list_policy_audit,
     read_last_version_number,
+)
+from emberkeep.xp.store.rebuild import (
+    list_user_ids,
+    lock_balances,
+    lock_streaks,
+    put_balance,
+    put_streak,
 )
 from emberkeep.xp.store.seasons import (
     delete_season,
@@ -104,6 +113,14 @@ from emberkeep.xp.store.simulation import (
     count_recorded_claims,
     list_player_ids,
 )
+from emberkeep.xp.store.streaks import (
+    insert_streak_action,
+    list_excusing_actions,
+    list_streak_actions,
+    lock_streak,
+    read_streak_action,
+    update_streak,
+)
 from emberkeep.xp.store.summary import (
     count_milestones,
     has_players_table,
@@ -112,21 +129,25 @@ from emberkeep.xp.store.summary import (
     read_totals,
 )
 from emberkeep.xp.store.verify import (
+    ActionRow,
     AwardRow,
+    HistoryRow,
     LedgerRow,
-    StreakRow,
     check_awards_paid,
     stream_histories,
     stream_ledgers,
     stream_receipts,
+    stream_streak_actions,
 )
 
 __all__ = [
     "COPIED_ROW",
     "END_OF_TIME",
     "LAST_ID",
+    "ActionRow",
     "AwardRow",
     "ClaimRow",
+    "HistoryRow",
     "LedgerRow",
     "MemberStep",
     "PlayerRow",
@@ -139,6 +160,7 @@ __all__ = [
     "count_other_actions",
     "count_players",
     "count_recorded_claims",
+    "count_zone_changes",
     "delete_boosts",
     "delete_curve",
     "delete_draft",
@@ -167,10 +189,12 @@ __all__ = [
     "insert_policy",
     "insert_season",
     "insert_segment",
+    "insert_streak_action",
     "insert_zone_change",
     "list_awards",
     "list_catalogue_audit",
     "list_entries",
+    "list_excusing_actions",
     "list_first_players",
     "list_level_curves",
     "list_lives",
@@ -185,12 +209,20 @@ __all__ = [
     "list_segment_overrides",
     "list_segment_policies",
     "list_segments",
+    "list_streak_actions",
     "list_timeline",
+    "list_user_ids",
+    "list_zone_changes",
     "list_zones_in_use",
+    "lock_balances",
     "lock_player",
     "lock_policy",
     "lock_season",
     "lock_segment",
+    "lock_streak",
+    "lock_streaks",
+    "put_balance",
+    "put_streak",
     "read_awards",
     "read_highest_level",
     "read_last_version_number",
@@ -201,11 +233,13 @@ __all__ = [
     "read_revision",
     "read_season",
     "read_standing",
+    "read_streak_action",
     "read_totals",
     "stream_highest_levels",
     "stream_histories",
     "stream_ledgers",
     "stream_receipts",
+    "stream_streak_actions",
     "update_draft",
     "update_highest_level",
     "update_level_curve",
@@ -214,4 +248,5 @@ __all__ = [
     "update_player",
     "update_season",
     "update_segment",
+    "update_streak",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from emberkeep.base.db import Connection
-from emberkeep.xp.model import PlayerId, PlayerWish, SegmentKey, UserId
+from emberkeep.xp.model import PlayerId, PlayerWish, SegmentKey, UserId, ZoneRequest
 from emberkeep.xp.store.statements import SQL, decode_object
 
 
@@ -105,6 +105,43 @@ async def read_last_zone_change(conn: Connection, *, user_id: UserId) -> datetim
     cursor = await conn.execute(SQL["read_last_zone_change"], {"user_id": user_id})
     row = await cursor.fetchone()
     return None if row is None else row[0]
+
+
+async def count_zone_changes(conn: Connection, *, user_id: UserId, since: datetime.datetime) -> int:
+    """Return how many changes were granted that had been asked for since then."""
+    cursor = await conn.execute(SQL["count_zone_changes"], {"user_id": user_id, "since": since})
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def list_zone_changes(
+    conn: Connection,
+    *,
+    user_id: UserId,
+    before_at: datetime.datetime,
+    before_id: int,
+    max_rows: int,
+) -> list[ZoneRequest]:
+    """Return the requests before that position, newest first."""
+    cursor = await conn.execute(
+        SQL["list_zone_changes"],
+        {"user_id": user_id, "before_at": before_at, "before_id": before_id, "max_rows": max_rows},
+    )
+    return [
+        ZoneRequest(
+            change_id=change_id,
+            old_time_zone=old,
+            new_time_zone=new,
+            granted=is_granted,
+            requested_at=requested_at,
+            effective_at=effective_at,
+            actor=actor,
+        )
+        for change_id, old, new, is_granted, requested_at, effective_at, actor in (
+            await cursor.fetchall()
+        )
+    ]
 
 
 async def insert_zone_change(

@@ -1,40 +1,41 @@
-"""Everything there is, streamed row by row for the invariants: memory does not grow with it."""
+"""Everything there is, streamed row by row for invariants and rebuilds: memory does not grow with it."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 import msgspec
 
 from emberkeep.base.check import Check
 from emberkeep.base.db import Connection
-from emberkeep.xp.model import Balance, PlayerId, PolicyKey, SeasonId
-from emberkeep.xp.store.statements import SQL
+from emberkeep.xp.model import (
+    Balance,
+    KeptStreak,
+    PlayerId,
+    PolicyKey,
+    SeasonId,
+    StreakActionKind,
+    StreakDeed,
+    UserId,
+)
+from emberkeep.xp.store.statements import SQL, decode_object
 
 _ROWS_PER_FETCH: Final = 2_000
+_LAST_USER_ID: Final = 2**63 - 1
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger row beside the player's balance; without an amount the player has no rows."""
 
+    user_id: UserId
     player_id: PlayerId
     balance: Balance | None
     amount: int | None
     season_id: SeasonId | None
     balance_after: int | None
     affects_lifetime: bool
-
-
-class StreakRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A streak as it lies in the table; `model_state` is a JSON text in PostgreSQL's own form."""
-
-    current_streak: int
-    longest_streak: int
-    grace_used: int
-    last_reward_day_id: str | None
-    model_state: str
 
 
 class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,20 +58,34 @@ class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """An award beside the player's streak; without an award the player has none."""
 
+    user_id: UserId
     player_id: PlayerId
-    streak: StreakRow | None
+    streak: KeptStreak | None
     award: AwardRow | None
 
 
-async def stream_ledgers(conn: Connection) -> AsyncIterator[LedgerRow]:
-    """Yield every ledger row, by player, in the order in which they were written."""
+class ActionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to a streak, right behind the award of `after_reward_day_id`."""
+
+    user_id: UserId
+    after_reward_day_id: str | None
+    deed: StreakDeed
+
+
+async def stream_ledgers(
+    conn: Connection, *, after: int = 0, through: int = _LAST_USER_ID
+) -> AsyncIterator[LedgerRow]:
+    """Yield every ledger row of these players, by player, in the order in which they were written."""
     async with conn.cursor(name="ledgers") as cursor:
         cursor.itersize = _ROWS_PER_FETCH
-        await cursor.execute(SQL["stream_ledgers"])
+        await cursor.execute(
+            SQL["stream_ledgers"], {"after_user_id": after, "through_user_id": through}
+        )
         async for row in cursor:
-            player_id, current, lifetime, seasonal, season, *entry = row
+            user_id, player_id, current, lifetime, seasonal, season, *entry = row
             amount, season_id, balance_after, affects = entry
             yield LedgerRow(
+                user_id=user_id,
                 player_id=player_id,
                 balance=(
                     None
@@ -86,23 +101,32 @@ async def stream_ledgers(conn: Connection) -> AsyncIterator[LedgerRow]:
             )
 
 
-async def stream_histories(conn: Connection) -> AsyncIterator[HistoryRow]:
-    """Yield every award, by player, in order of day."""
+async def stream_histories(
+    conn: Connection, *, after: int = 0, through: int = _LAST_USER_ID
+) -> AsyncIterator[HistoryRow]:
+    """Yield every award of these players, by player, in order of day."""
     async with conn.cursor(name="histories") as cursor:
         cursor.itersize = _ROWS_PER_FETCH
-        await cursor.execute(SQL["stream_histories"])
-        async for player_id, current, longest, grace_used, last_day_id, state, *award in cursor:
+        await cursor.execute(
+            SQL["stream_histories"], {"after_user_id": after, "through_user_id": through}
+        )
+        async for row in cursor:
+            user_id, player_id, current, longest, grace_used, last_day_id, state, count, *award = (
+                row
+            )
             yield HistoryRow(
+                user_id=user_id,
                 player_id=player_id,
                 streak=(
                     None
                     if current is None
-                    else StreakRow(
+                    else KeptStreak(
                         current_streak=current,
                         longest_streak=longest,
                         grace_used=grace_used,
                         last_reward_day_id=last_day_id,
-                        model_state=state,
+                        model_state=decode_object(state),
+                        action_count=count,
                     )
                 ),
                 award=_to_award_row(award),
@@ -114,6 +138,29 @@ def _to_award_row(row: list[object]) -> AwardRow | None:
         return None
     fields = (field.name for field in msgspec.structs.fields(AwardRow))
     return msgspec.convert(dict(zip(fields, row, strict=True)), AwardRow)
+
+
+async def stream_streak_actions(
+    conn: Connection, *, after: int = 0, through: int = _LAST_USER_ID
+) -> AsyncGenerator[ActionRow]:
+    """Yield every action on the streaks of these players, by player, in order."""
+    async with conn.cursor(name="streak_actions") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        await cursor.execute(
+            SQL["stream_streak_actions"], {"after_user_id": after, "through_user_id": through}
+        )
+        async for user_id, after_day_id, kind, freezes, streak_day, first, last in cursor:
+            yield ActionRow(
+                user_id=user_id,
+                after_reward_day_id=after_day_id,
+                deed=StreakDeed(
+                    kind=StreakActionKind(kind),
+                    freezes=freezes,
+                    streak_day=streak_day,
+                    first_day=first,
+                    last_day=last,
+                ),
+            )
 
 
 async def stream_receipts(conn: Connection) -> AsyncIterator[tuple[str, PlayerId]]:
