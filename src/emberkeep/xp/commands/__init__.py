@@ -7,6 +7,7 @@ from emberkeep.xp.commands import (
     players,
     policies,
     questions,
+    rebuild,
     seasons,
     segments,
     simulation,
@@ -26,6 +27,7 @@ for module in (
     seasons,
     streaks,
     players,
+    rebuild,
 ):
     module.add_commands(app)
 

@@ -35,6 +35,7 @@ from emberkeep.xp.routes.policy_steps import (
     validate_document,
 )
 from emberkeep.xp.routes.questions import check_eligibility, explain_claim, preview_days
+from emberkeep.xp.routes.rebuilds import rebuild_xp
 from emberkeep.xp.routes.seasons import (
     create_season,
     delete_season,
@@ -85,6 +86,7 @@ ROUTES = (
     list_awards,
     list_timeline,
     grant_xp,
+    rebuild_xp,
     read_active,
     list_policies,
     validate_document,

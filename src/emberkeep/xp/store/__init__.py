@@ -152,7 +152,6 @@ __all__ = [
     "MemberStep",
     "PlayerRow",
     "PlayerSpan",
-    "StreakRow",
     "VersionRow",
     "check_awards_paid",
     "copy_recorded_claims",
