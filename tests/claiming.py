@@ -493,15 +493,16 @@ _PROMISES = {
 
 def _fold_ledger(conn: psycopg.Connection) -> dict[int, Balance]:
     balances: dict[int, Balance] = {}
-    for user_id, amount, season_id, affects_lifetime in conn.execute(
-        "select user_id, amount, season_id, metadata @> '{\"affectsLifetime\": true}'"
-        " from xp.xp_ledger order by ledger_id"
+    for user_id, amount, season_id, affects_lifetime, is_reversal in conn.execute(
+        "select user_id, amount, season_id, metadata @> '{\"affectsLifetime\": true}',"
+        " reverses_ledger_id is not null from xp.xp_ledger order by ledger_id"
     ):
         balances[user_id] = add_entry(
             balances.get(user_id, Balance()),
             amount=amount,
             season_id=SeasonId(season_id) if season_id else None,
             affects_lifetime=affects_lifetime,
+            is_reversal=is_reversal,
         )
     return balances
 

@@ -38,6 +38,7 @@ class Row(NamedTuple):
     amount: int
     season: str | None = None
     affects_lifetime: bool = False
+    is_reversal: bool = False
 
 
 rows = st.builds(
@@ -46,6 +47,7 @@ rows = st.builds(
     amount=st.integers(-40, 100).filter(bool),
     season=st.sampled_from([None, "s1", "s2", "s3"]),
     affects_lifetime=st.booleans(),
+    is_reversal=st.booleans(),
 )
 statements = st.lists(st.lists(rows, min_size=1, max_size=8), min_size=1, max_size=8)
 
@@ -93,6 +95,7 @@ def fold(balances: Sequence[Balance], statement: Sequence[Row]) -> list[Balance]
             amount=row.amount,
             season_id=SeasonId(row.season) if row.season else None,
             affects_lifetime=row.affects_lifetime,
+            is_reversal=row.is_reversal,
         )
     return after
 
@@ -100,18 +103,22 @@ def fold(balances: Sequence[Balance], statement: Sequence[Row]) -> list[Balance]
 def write(world: World, players: Sequence[str], statement: Sequence[Row]) -> None:
     world.execute(
         "insert into xp.xp_ledger (user_id, amount, reason, correlation_id, policy_key,"
-        " policy_version, season_id, metadata, created_at)"
+        " policy_version, season_id, metadata, reverses_ledger_id, created_at)"
         " select user_id, amount, 'GRANT', correlation_id, 'none', 0, season_id,"
-        " case when affects then '{\"affectsLifetime\": true}'::jsonb else '{}' end, %s"
-        " from unnest(%s::text[], %s::bigint[], %s::uuid[], %s::text[], %s::bool[])"
-        " with ordinality as row (id, amount, correlation_id, season_id, affects, ordinal)"
+        " case when affects then '{\"affectsLifetime\": true}'::jsonb else '{}' end,"
+        " case when is_reversal then -ordinal - %s end, %s"
+        " from unnest(%s::text[], %s::bigint[], %s::uuid[], %s::text[], %s::bool[], %s::bool[])"
+        " with ordinality as row (id, amount, correlation_id, season_id, affects, is_reversal,"
+        " ordinal)"
         " join xp.xp_users on external_user_id = id order by ordinal",
+        next(_numbers) * 10,
         AT,
         [players[row.player] for row in statement],
         [row.amount for row in statement],
         [uuid.UUID(int=next(_numbers)) for _ in statement],
         [row.season for row in statement],
         [row.affects_lifetime for row in statement],
+        [row.is_reversal for row in statement],
     )
 
 

@@ -184,7 +184,11 @@ class Account:
 
     def add(self, amount: int, season_id: SeasonId | None) -> None:
         self.balance = add_entry(
-            self.balance, amount=amount, season_id=season_id, affects_lifetime=False
+            self.balance,
+            amount=amount,
+            season_id=season_id,
+            affects_lifetime=False,
+            is_reversal=False,
         )
 
 

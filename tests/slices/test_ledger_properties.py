@@ -71,7 +71,11 @@ async def test_the_balance_is_the_fold_of_the_ledger(
             season_id=season_id,
         )
         after = add_entry(
-            balance, amount=amount, season_id=season_id, affects_lifetime=affects_lifetime
+            balance,
+            amount=amount,
+            season_id=season_id,
+            affects_lifetime=affects_lifetime,
+            is_reversal=False,
         )
         call = ledger.grant(
             conn,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BALANCES = "xp: balances equal the ledger"
 LEFT = "xp: ledger rows say the balance that they left"
+SEASONS = "xp: seasons' totals equal the ledger"
 PAID = "xp: awards and ledger rows pair up"
 TOLD = "xp: every award has its event"
 LEVELS = "xp: levels are announced once each"
@@ -54,12 +55,21 @@ DAMAGES = {
     ),
     "seasonal of another season": (
         f"update xp.xp_balance set season_id = 'other' where {_OF_P}",
-        {BALANCES},
+        {BALANCES, SEASONS},
     ),
-    "no balance at all": (f"delete from xp.xp_balance where {_OF_P}", {BALANCES, LEVELS}),
+    "more from the season than there was": (
+        f"update xp.xp_balance set season_before = 1 where {_OF_P}",
+        {SEASONS},
+    ),
+    "a season that brought nothing": (
+        "insert into xp.xp_season_results select user_id, 'x', 1, now() from xp.xp_users"
+        " where external_user_id = 'p'",
+        {SEASONS},
+    ),
+    "no balance at all": (f"delete from xp.xp_balance where {_OF_P}", {BALANCES, LEVELS, SEASONS}),
     "an amount changed in the ledger": (
         f"update xp.xp_ledger set amount = 7 where {_OF_P} and reason = 'GRANT'",
-        {BALANCES, LEFT},
+        {BALANCES, LEFT, SEASONS},
     ),
     "a ledger row that says it left another balance": (
         "update xp.xp_ledger set balance_after = balance_after + 1"
@@ -267,6 +277,7 @@ async def test_what_the_services_wrote_is_clean_and_all_of_it_was_looked_at(worl
         PARKED: 0,
         BALANCES: 3,
         LEFT: 11,
+        SEASONS: 2,
         PAID: 8,
         TOLD: 8,
         LEVELS: 2,

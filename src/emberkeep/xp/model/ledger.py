@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from emberkeep.base.errors import Conflict, Invalid, Unavailable
+from emberkeep.base.errors import Conflict, Invalid, NotFound, Unavailable
 from emberkeep.xp.model.level import LevelFigures
 from emberkeep.xp.model.noun import Noun, PlayerId, PolicyKey, SeasonId
 
@@ -58,6 +58,15 @@ class GrantWish(Noun, frozen=True, kw_only=True):
     season_id: SeasonId | None = None
 
 
+class ReversalWish(Noun, frozen=True, kw_only=True):
+    """A ledger row that is to be taken back, and why."""
+
+    player_id: PlayerId
+    ledger_id: int
+    reason: str | None = None
+    metadata: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+
+
 class LedgerEntry(Noun, frozen=True, kw_only=True):
     """One row of the ledger; `correlation_id` is the receipt of what caused it.
 
@@ -85,6 +94,15 @@ class Grant(Noun, frozen=True, kw_only=True):
     entry: LedgerEntry
     balance: Balance
     level: LevelFigures | None = None
+
+
+class Reversal(Noun, frozen=True, kw_only=True):
+    """The row that took another one back, that one, and the balance right after it."""
+
+    player_id: PlayerId
+    entry: LedgerEntry
+    reversed: LedgerEntry
+    balance: Balance
 
 
 class TimelineKind(enum.StrEnum):
@@ -115,6 +133,30 @@ class GrantInvalid(Invalid):
     """The amount, reason, metadata or season of a grant cannot be accepted."""
 
     code = "xp.grant_invalid"
+
+
+class ReversalInvalid(Invalid):
+    """The reason or metadata of a reversal cannot be accepted."""
+
+    code = "xp.reversal_invalid"
+
+
+class EntryUnknown(NotFound):
+    """The player's ledger has no such row; `archived_through` says which rows were archived."""
+
+    code = "xp.entry_unknown"
+
+
+class AlreadyReversed(Conflict):
+    """The row was taken back already, by the row `reversed_by`: a row is reversed once."""
+
+    code = "xp.already_reversed"
+
+
+class ReversalOfReversal(Conflict):
+    """The row takes another one back itself. What should stand after all is granted anew."""
+
+    code = "xp.reversal_of_reversal"
 
 
 class BalanceLimit(Conflict):

@@ -51,6 +51,68 @@ where player.external_user_id = %(player_id)s
 for no key update of balance
 returning ledger_id, balance_after;
 
+-- name: read_entry
+-- One row, or none when the player's ledger has no such row. Locks the player's balance, so that
+-- whoever takes the row back sees those who did so before.
+select
+    entry.ledger_id,
+    entry.amount,
+    entry.reason,
+    entry.correlation_id::text,
+    entry.policy_key,
+    entry.policy_version,
+    entry.season_id,
+    entry.metadata::text,
+    entry.balance_after,
+    entry.reverses_ledger_id,
+    entry.created_at
+from xp.xp_users as player
+inner join xp.xp_balance as balance on player.user_id = balance.user_id
+inner join xp.xp_ledger as entry on player.user_id = entry.user_id
+where
+    player.external_user_id = %(player_id)s
+    and entry.ledger_id = %(ledger_id)s
+for no key update of balance;
+
+-- name: find_reversal
+-- The row that takes this one back, or none.
+select entry.ledger_id
+from xp.xp_ledger as entry
+where entry.reverses_ledger_id = %(ledger_id)s;
+
+-- name: insert_reversal
+-- Takes back a row of the player's; answers the new row's id and the balance after it. The balance is
+-- locked already, by read_entry. Refused where the row was taken back: xp_ledger_reverses_uidx.
+insert into xp.xp_ledger (
+    user_id,
+    amount,
+    reason,
+    correlation_id,
+    policy_key,
+    policy_version,
+    season_id,
+    metadata,
+    balance_after,
+    reverses_ledger_id,
+    created_at
+)
+select
+    original.user_id,
+    -original.amount as amount,
+    %(reason)s as reason,
+    %(correlation_id)s::uuid as correlation_id,
+    original.policy_key,
+    original.policy_version,
+    original.season_id,
+    %(metadata)s::jsonb as metadata,
+    balance.current_balance - original.amount as balance_after,
+    original.ledger_id,
+    %(created_at)s as created_at
+from xp.xp_ledger as original
+inner join xp.xp_balance as balance on original.user_id = balance.user_id
+where original.ledger_id = %(ledger_id)s
+returning ledger_id, balance_after;
+
 -- name: list_entries
 -- A player's ledger before a position, newest first. The first page begins at the end of time.
 select

@@ -63,11 +63,16 @@ delete from xp.xp_seasons
 where season_id = %(season_id)s;
 
 -- name: has_balances_of_season
--- Whether any player's balance counts XP of this season. Reads every balance: for rare use.
+-- Whether this season brought any player XP, now or before the balance moved on. Reads every
+-- balance: for rare use.
 select exists(
     select 1
     from xp.xp_balance as balance
     where balance.season_id = %(season_id)s
+    union all
+    select 1
+    from xp.xp_season_results as result
+    where result.season_id = %(season_id)s
 );
 
 -- name: has_claims_after

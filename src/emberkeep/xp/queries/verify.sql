@@ -13,7 +13,8 @@ select
     entry.amount,
     entry.season_id,
     entry.balance_after,
-    entry.metadata @> '{"affectsLifetime": true}' as affects_lifetime
+    entry.metadata @> '{"affectsLifetime": true}' as affects_lifetime,
+    entry.reverses_ledger_id is not null as is_reversal
 from xp.xp_users as player
 left join xp.xp_balance as balance on player.user_id = balance.user_id
 left join xp.xp_ledger as entry on player.user_id = entry.user_id
@@ -109,3 +110,53 @@ select
     min(pair.receipt_id) filter (where not pair.is_paid) as first_example,
     max(pair.receipt_id) filter (where not pair.is_paid) as last_example
 from pair;
+
+-- name: check_season_totals
+-- What each season brought each player, by the ledger and as it is kept beside the balance or in the
+-- results: how many, how many that differ, two of those.
+with brought as (
+    select
+        entry.user_id,
+        entry.season_id,
+        sum(entry.amount) as season_xp
+    from xp.xp_ledger as entry
+    where entry.season_id is not null
+    group by entry.user_id, entry.season_id
+),
+
+kept as (
+    select
+        balance.user_id,
+        balance.season_id,
+        balance.season_before + balance.seasonal_xp as season_xp
+    from xp.xp_balance as balance
+    where balance.season_id is not null
+    union all
+    select
+        result.user_id,
+        result.season_id,
+        result.season_xp
+    from xp.xp_season_results as result
+),
+
+pair as (
+    select
+        coalesce(brought.user_id, kept.user_id) as user_id,
+        coalesce(brought.season_id, kept.season_id) as season_id,
+        coalesce(brought.season_xp = kept.season_xp, false) as is_equal
+    from brought
+    full outer join kept
+        on
+            brought.user_id = kept.user_id
+            and brought.season_id = kept.season_id
+)
+
+select
+    count(*) as checked,
+    count(*) filter (where not pair.is_equal) as violations,
+    min(player.external_user_id || ', ' || pair.season_id)
+    filter (where not pair.is_equal) as first_example,
+    max(player.external_user_id || ', ' || pair.season_id)
+    filter (where not pair.is_equal) as last_example
+from pair
+left join xp.xp_users as player on pair.user_id = player.user_id;

@@ -36,6 +36,7 @@ from emberkeep.xp.routes.policy_steps import (
 )
 from emberkeep.xp.routes.questions import check_eligibility, explain_claim, preview_days
 from emberkeep.xp.routes.rebuilds import rebuild_xp
+from emberkeep.xp.routes.reversals import reverse_entry
 from emberkeep.xp.routes.seasons import (
     create_season,
     delete_season,
@@ -87,6 +88,7 @@ ROUTES = (
     list_timeline,
     grant_xp,
     rebuild_xp,
+    reverse_entry,
     read_active,
     list_policies,
     validate_document,

@@ -41,14 +41,24 @@ def check_limit(balance: Balance) -> None:
 
 
 def add_entry(
-    balance: Balance, *, amount: int, season_id: SeasonId | None, affects_lifetime: bool
+    balance: Balance,
+    *,
+    amount: int,
+    season_id: SeasonId | None,
+    affects_lifetime: bool,
+    is_reversal: bool,
 ) -> Balance:
     """Return the balance after a ledger row of `amount` XP, a credit or a debit.
 
-    :param affects_lifetime: what the row's metadata says; a credit counts for life anyway
+    A reversal never moves the season: of another than the balance's, it counts there only. And it
+    counts for life where it says so, whether it gives or takes.
+
+    :param affects_lifetime: what the row's metadata says; another credit counts for life anyway
     """
+    if is_reversal and balance.season_id is not None and season_id != balance.season_id:
+        season_id = None
     after = add_credit(balance, amount=amount, season_id=season_id)
-    if amount > 0 or affects_lifetime:
+    if affects_lifetime or (amount > 0 and not is_reversal):
         return after
     return Balance(
         current=after.current,

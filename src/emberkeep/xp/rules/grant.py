@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from emberkeep.base.errors import FieldError
@@ -17,9 +17,13 @@ MAX_AMOUNT: Final = MAX_TOTAL
 CLAIM_REASON: Final = "DAILY_LOGIN"
 """The reason of the rows that claims write, and nobody else."""
 
+REVERSAL_REASON: Final = "REVERSAL"
+"""The reason of the rows that take others back."""
+
 _REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _MAX_METADATA_BYTES: Final = 16_384
-_AFFECTS_LIFETIME: Final = "affectsLifetime"
+AFFECTS_LIFETIME: Final = "affectsLifetime"
+"""The metadata by which a debit lowers the lifetime XP, too."""
 
 
 def check_grant(wish: GrantWish) -> None:
@@ -40,9 +44,16 @@ def _list_errors(wish: GrantWish) -> Iterator[FieldError]:
         yield FieldError("reason", message)
     if wish.reason == CLAIM_REASON:
         yield FieldError("reason", f"must not be {CLAIM_REASON}: only claims write that")
-    if not isinstance(wish.metadata.get(_AFFECTS_LIFETIME, False), bool):
-        yield FieldError(f"metadata.{_AFFECTS_LIFETIME}", "must be true or false")
-    size = measure_json(wish.metadata)
+    if wish.reason == REVERSAL_REASON:
+        yield FieldError("reason", f"must not be {REVERSAL_REASON}: only reversals write that")
+    if not isinstance(wish.metadata.get(AFFECTS_LIFETIME, False), bool):
+        yield FieldError(f"metadata.{AFFECTS_LIFETIME}", "must be true or false")
+    yield from list_metadata_errors(wish.metadata)
+
+
+def list_metadata_errors(metadata: Mapping[str, object]) -> Iterator[FieldError]:
+    """Yield what is wrong with the metadata of any ledger row."""
+    size = measure_json(metadata)
     if size > _MAX_METADATA_BYTES:
         message = f"takes {size} bytes as JSON; at most {_MAX_METADATA_BYTES} are kept"
         yield FieldError("metadata", message)

@@ -168,6 +168,7 @@ async def fold_balances(
                 amount=row.amount,
                 season_id=row.season_id,
                 affects_lifetime=row.affects_lifetime,
+                is_reversal=row.is_reversal,
             )
             if on_entry is not None:
                 on_entry(row, folded)

@@ -25,6 +25,7 @@ from emberkeep.xp.service.verify_levels import check_levels
 from emberkeep.xp.service.verify_streaks import check_streaks
 from emberkeep.xp.store import VersionRow
 
+_SEASONS: Final = "xp: seasons' totals equal the ledger"
 _PAID: Final = "xp: awards and ledger rows pair up"
 _TOLD: Final = "xp: every award has its event"
 _PARSED: Final = "xp: policies can be read"
@@ -42,6 +43,7 @@ async def verify_xp(conn: Connection) -> list[Check]:
         seasons = await store.list_seasons(conn)
         return [
             *await check_balances(conn),
+            await store.check_season_totals(conn, name=_SEASONS),
             await store.check_awards_paid(conn, name=_PAID),
             await _check_events(conn),
             await check_levels(conn),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import uuid
+from collections.abc import Generator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +13,7 @@ from psycopg import errors as pg_errors
 
 from emberkeep.base.db import Connection
 from emberkeep.xp.model import (
+    AlreadyReversed,
     Award,
     Balance,
     BalanceLimit,
@@ -77,8 +80,16 @@ async def insert_entry(
         "metadata": msgspec.json.encode(wish.metadata).decode(),
         "created_at": created_at,
     }
-    try:
+    with _refusing_balances():
         cursor = await conn.execute(SQL["insert_entry"], parameters)
+    row = await cursor.fetchone()
+    return None if row is None else (int(row[0]), int(row[1]))
+
+
+@contextlib.contextmanager
+def _refusing_balances() -> Generator[None]:
+    try:
+        yield
     except pg_errors.CheckViolation as e:
         match e.diag.constraint_name:
             case "xp_balance_totals_chk":
@@ -87,8 +98,56 @@ async def insert_entry(
                 raise BalanceLimit("the balance cannot grow that far") from e
             case _:
                 raise
+
+
+async def read_entry(
+    conn: Connection, *, player_id: PlayerId, ledger_id: int
+) -> LedgerEntry | None:
+    """Return a row of the player's ledger, whose balance is locked then; None when there is none."""
+    cursor = await conn.execute(SQL["read_entry"], {"player_id": player_id, "ledger_id": ledger_id})
     row = await cursor.fetchone()
-    return None if row is None else (int(row[0]), int(row[1]))
+    return None if row is None else _to_entry(row)
+
+
+async def find_reversal(conn: Connection, *, ledger_id: int) -> int | None:
+    """Return the row that takes this one back; None when none does."""
+    cursor = await conn.execute(SQL["find_reversal"], {"ledger_id": ledger_id})
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def insert_reversal(
+    conn: Connection,
+    *,
+    ledger_id: int,
+    reason: str,
+    correlation_id: uuid.UUID,
+    metadata: Mapping[str, object],
+    created_at: datetime.datetime,
+) -> tuple[int, int]:
+    """Take a row back that `read_entry` has returned; return the new row's id and the balance.
+
+    :raises AlreadyReversed: when it was taken back; the transaction is broken then
+    :raises InsufficientBalance: when a total would fall below 0; the transaction is broken then
+    :raises BalanceLimit: when one would pass 2^53 - 1; the transaction is broken then
+    """
+    parameters = {
+        "ledger_id": ledger_id,
+        "reason": reason,
+        "correlation_id": correlation_id,
+        "metadata": msgspec.json.encode(metadata).decode(),
+        "created_at": created_at,
+    }
+    try:
+        with _refusing_balances():
+            cursor = await conn.execute(SQL["insert_reversal"], parameters)
+    except pg_errors.UniqueViolation as e:
+        if e.diag.constraint_name != "xp_ledger_reverses_uidx":
+            raise
+        raise AlreadyReversed("the row was taken back already", ledger_id=ledger_id) from e
+    row = await cursor.fetchone()
+    assert row is not None, "the row was read under the lock of its balance"
+    return int(row[0]), int(row[1])
 
 
 async def list_entries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final
+from typing import Final, LiteralString
 
 import msgspec
 
@@ -36,6 +36,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     season_id: SeasonId | None
     balance_after: int | None
     affects_lifetime: bool
+    is_reversal: bool
 
 
 class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ async def stream_ledgers(
         )
         async for row in cursor:
             user_id, player_id, current, lifetime, seasonal, season, *entry = row
-            amount, season_id, balance_after, affects = entry
+            amount, season_id, balance_after, affects, is_reversal = entry
             yield LedgerRow(
                 user_id=user_id,
                 player_id=player_id,
@@ -98,6 +99,7 @@ async def stream_ledgers(
                 season_id=season_id,
                 balance_after=balance_after,
                 affects_lifetime=bool(affects),
+                is_reversal=is_reversal,
             )
 
 
@@ -174,7 +176,16 @@ async def stream_receipts(conn: Connection) -> AsyncIterator[tuple[str, PlayerId
 
 async def check_awards_paid(conn: Connection, *, name: str) -> Check:
     """Return whether awards and the ledger rows of claims belong together one by one."""
-    row = await (await conn.execute(SQL["check_awards_paid"])).fetchone()
+    return await _check(conn, SQL["check_awards_paid"], name)
+
+
+async def check_season_totals(conn: Connection, *, name: str) -> Check:
+    """Return whether what seasons brought is what the ledger says, in a player's past ones too."""
+    return await _check(conn, SQL["check_season_totals"], name)
+
+
+async def _check(conn: Connection, statement: LiteralString, name: str) -> Check:
+    row = await (await conn.execute(statement)).fetchone()
     assert row is not None
     checked, violations, first, last = row
     examples = tuple(sorted({example for example in (first, last) if example is not None}))
