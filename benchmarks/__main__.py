@@ -1,5 +1,6 @@
 """`make bench`: claims and events a second, each next to the same rows written by plain SQL; and
-player-days a second of a simulation, next to a plain pass over the same arrays.
+player-days a second of a simulation, next to a plain pass over the same arrays; and
+what a leaderboard's page and rank take next to one row by key.
 
 The database is an embedded PostgreSQL with its default durability, made for the run and thrown
 away. Nothing else should run on the machine meanwhile.
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from benchmarks import claims, events, report, segments, simulation
+from benchmarks import claims, events, leaderboards, report, segments, simulation
 from benchmarks.harness import run_server
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", nargs="?", choices=(*PARTS, "all"), default="all")
     parser.add_argument("--scale", type=float, default=1.0, help="of the work of each line")
-    parser.add_argument("--players", type=int, default=1_000_000, help="for claims and simulation")
+    parser.add_argument("--players", type=int, default=1_000_000, help="not for events")
     parser.add_argument("--skip-http", action="store_true", help="for claims")
     parser.add_argument(
         "--only",
@@ -84,11 +85,23 @@ def _measure_simulation(asked: argparse.Namespace) -> None:
     )
 
 
+def _measure_leaderboards(asked: argparse.Namespace) -> None:
+    with run_server() as (server, dsn):
+        figures = leaderboards.measure(dsn, players=asked.players, scale=asked.scale)
+        report.print_figures(
+            list(figures),
+            title=f"{asked.players:,} players, PostgreSQL {server.version}, {os.cpu_count()} cores;"
+            " ratio to the look by key above it",
+            unit="calls",
+        )
+
+
 PARTS = {
     "claims": _measure_claims,
     "segments": _measure_segments,
     "events": _measure_events,
     "simulation": _measure_simulation,
+    "leaderboards": _measure_leaderboards,
 }
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ async def open_system(
         events = await _open_events(stack, settings, database)
         xp = await _open_xp(stack, settings, database)
         if does_work:
-            await _start_loops(stack, events.hub)
+            await _start_loops(stack, events.hub, database)
         app = make_app(
             Services(
                 keys=keys,
@@ -155,7 +155,7 @@ async def open_worker(
         hub = SubscriptionHub(database)
         await hub.start()
         stack.push_async_callback(hub.stop)
-        yield place, await _start_loops(stack, hub)
+        yield place, await _start_loops(stack, hub, database)
 
 
 async def _open_ground(
@@ -178,8 +178,10 @@ async def _open_ground(
     return place, database
 
 
-async def _start_loops(stack: contextlib.AsyncExitStack, hub: SubscriptionHub) -> tuple[str, ...]:
-    loops = worker.make_loops(hub)
+async def _start_loops(
+    stack: contextlib.AsyncExitStack, hub: SubscriptionHub, database: Database
+) -> tuple[str, ...]:
+    loops = worker.make_loops(hub, database)
     running = asyncio.create_task(worker.run_loops(loops))
     stack.push_async_callback(tasks.end_tasks, running)
     return tuple(loops)

@@ -1,6 +1,6 @@
 """The loops that work in the background, in any number of processes: each finds its own work.
 
-Today that are the projections. A loop that fails is begun again; none of them fails the others.
+Today that are the projections and the ranks far down the leaderboards. A loop that fails is begun again; none of them fails the others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Final
 
 import structlog
 
+from emberkeep.base.db import Database
 from emberkeep.events.service import SubscriptionHub, make_type_counts, run_projection
+from emberkeep.xp.service.leaderboards import keep_markers
 
 _PAUSE_AFTER_FAILURE_S: Final = 5.0
 
@@ -20,9 +22,12 @@ _log = structlog.get_logger(__name__)
 Loop = Callable[[], Awaitable[None]]
 
 
-def make_loops(hub: SubscriptionHub) -> dict[str, Loop]:
+def make_loops(hub: SubscriptionHub, database: Database) -> dict[str, Loop]:
     """Return everything that a worker does, by name."""
-    return {"event-type-counts": lambda: run_projection(hub, make_type_counts())}
+    return {
+        "event-type-counts": lambda: run_projection(hub, make_type_counts()),
+        "rank-markers": lambda: keep_markers(database),
+    }
 
 
 async def run_loops(loops: Mapping[str, Loop]) -> None:

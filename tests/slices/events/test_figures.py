@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from emberkeep import worker
 from emberkeep.base import clock
+from emberkeep.base.db import open_database
 from emberkeep.events.service import list_type_counts, measure_events
 from tests.eventing import append
 from tests.following import Consumer, make_plan, open_hub, running, until
@@ -75,7 +76,7 @@ async def test_the_worker_counts_types_and_begins_again_after_a_failure(
         counts = await list_type_counts(conn)
         return sum(count.events for count in counts) == 3 and failures > 2
 
-    async with open_hub(dsn) as hub:
-        loops = {**worker.make_loops(hub), "fails": fail}
+    async with open_hub(dsn) as hub, open_database(dsn, connections=1) as database:
+        loops = {**worker.make_loops(hub, database), "fails": fail}
         async with running(worker.run_loops(loops)):
             await until(has_counted)

@@ -3,6 +3,8 @@
 from emberkeep.xp.commands import (
     engine,
     history,
+    leaderboards,
+    ledger,
     levels,
     players,
     policies,
@@ -27,6 +29,8 @@ for module in (
     seasons,
     streaks,
     players,
+    ledger,
+    leaderboards,
     rebuild,
 ):
     module.add_commands(app)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+from typing import Final
 
 import typer
 
 from emberkeep.base.clock import UTC
+
+ACTOR: Final = "command-line"
+"""Who did it, as events and audits say."""
 
 app = typer.Typer(name="xp", help="Policies, streaks, claims and the ledger.", no_args_is_help=True)
 

@@ -81,8 +81,8 @@ from xp.xp_ledger as entry
 where entry.reverses_ledger_id = %(ledger_id)s;
 
 -- name: insert_reversal
--- Takes back a row of the player's; answers the new row's id and the balance after it. The balance is
--- locked already, by read_entry. Refused where the row was taken back: xp_ledger_reverses_uidx.
+-- Takes back a row of the player's; answers the new row's id and the balance after it. The balance
+-- is locked already, by read_entry. Refused where the row was taken back: xp_ledger_reverses_uidx.
 insert into xp.xp_ledger (
     user_id,
     amount,
@@ -99,15 +99,15 @@ insert into xp.xp_ledger (
 select
     original.user_id,
     -original.amount as amount,
-    %(reason)s as reason,
-    %(correlation_id)s::uuid as correlation_id,
+    %(reason)s,
+    %(correlation_id)s::uuid,
     original.policy_key,
     original.policy_version,
     original.season_id,
-    %(metadata)s::jsonb as metadata,
+    %(metadata)s::jsonb,
     balance.current_balance - original.amount as balance_after,
     original.ledger_id,
-    %(created_at)s as created_at
+    %(created_at)s
 from xp.xp_ledger as original
 inner join xp.xp_balance as balance on original.user_id = balance.user_id
 where original.ledger_id = %(ledger_id)s

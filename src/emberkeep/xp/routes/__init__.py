@@ -1,6 +1,7 @@
 """XP over HTTP: bodies in, the slice's own values out. Who may call is declared on each route."""
 
 from emberkeep.xp.routes.claims import make_hot_routes
+from emberkeep.xp.routes.leaderboards import read_leaderboard, read_rank
 from emberkeep.xp.routes.ledger import grant_xp, list_awards, list_entries, list_timeline, read_xp
 from emberkeep.xp.routes.levels import (
     delete_levels,
@@ -89,6 +90,8 @@ ROUTES = (
     grant_xp,
     rebuild_xp,
     reverse_entry,
+    read_leaderboard,
+    read_rank,
     read_active,
     list_policies,
     validate_document,
