@@ -1,6 +1,8 @@
 """`emberkeep xp …`: parse, call the service, print. Anticipated errors rise to cli.py."""
 
 from emberkeep.xp.commands import (
+    aggregates,
+    archive,
     engine,
     history,
     leaderboards,
@@ -31,6 +33,8 @@ for module in (
     players,
     ledger,
     leaderboards,
+    archive,
+    aggregates,
     rebuild,
 ):
     module.add_commands(app)

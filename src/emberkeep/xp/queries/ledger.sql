@@ -74,6 +74,13 @@ where
     and entry.ledger_id = %(ledger_id)s
 for no key update of balance;
 
+-- name: read_archived_through
+-- The last row of the player's that was archived, or none.
+select carried.through_ledger_id
+from xp.xp_users as player
+inner join xp.xp_ledger_carried as carried on player.user_id = carried.user_id
+where player.external_user_id = %(player_id)s;
+
 -- name: find_reversal
 -- The row that takes this one back, or none.
 select entry.ledger_id

@@ -63,27 +63,90 @@ on conflict (user_id) do update
         updated_at = excluded.updated_at;
 
 -- name: put_balance
--- Needs the lock of lock_balances, unless there is no such row.
+-- Needs the lock of lock_balances, unless there is no such row. What the seasons brought is added
+-- up anew with it: of the balance's own season beside the balance, of the others in the results.
+with amount as (
+    select
+        entry.season_id,
+        entry.amount
+    from xp.xp_ledger as entry
+    where
+        entry.user_id = %(user_id)s
+        and entry.season_id is not null
+    union all
+    select
+        season.season_id,
+        season.amount::bigint
+    from xp.xp_ledger_carried as carried
+    cross join jsonb_each_text(carried.season_totals) as season (season_id, amount)
+    where carried.user_id = %(user_id)s
+),
+
+brought as (
+    select
+        amount.season_id,
+        sum(amount.amount)::bigint as season_xp
+    from amount
+    group by amount.season_id
+),
+
+strange as (
+    delete from xp.xp_season_results as result
+    where
+        result.user_id = %(user_id)s
+        and (
+            result.season_id = %(season_id)s
+            or not exists (
+                select 1
+                from brought
+                where brought.season_id = result.season_id
+            )
+        )
+),
+
+result as (
+    insert into xp.xp_season_results as result (user_id, season_id, season_xp, updated_at)
+    select
+        %(user_id)s,
+        brought.season_id,
+        brought.season_xp,
+        %(now)s
+    from brought
+    where brought.season_id is distinct from %(season_id)s
+    on conflict on constraint xp_season_results_pk do update
+        set season_xp = excluded.season_xp
+        where result.season_xp <> excluded.season_xp
+)
+
 insert into xp.xp_balance (
     user_id,
     current_balance,
     lifetime_xp,
     seasonal_xp,
+    season_before,
     season_id,
     updated_at
 )
-values (
+select
     %(user_id)s,
     %(current_balance)s,
     %(lifetime_xp)s,
-    %(seasonal_xp)s,
+    %(seasonal_xp)s::bigint,
+    coalesce(
+        (
+            select brought.season_xp - %(seasonal_xp)s::bigint
+            from brought
+            where brought.season_id = %(season_id)s
+        ),
+        0
+    ) as season_before,
     %(season_id)s,
     %(now)s
-)
 on conflict (user_id) do update
     set
         current_balance = excluded.current_balance,
         lifetime_xp = excluded.lifetime_xp,
         seasonal_xp = excluded.seasonal_xp,
+        season_before = excluded.season_before,
         season_id = excluded.season_id,
         updated_at = excluded.updated_at;

@@ -1,8 +1,8 @@
 -- Everything there is of some players, or of all, row by row: for the invariants, and for rebuilds.
 
 -- name: stream_ledgers
--- Every player with the balance, and each ledger row in the order in which it was written; a player
--- without rows comes once.
+-- Every player with the balance and what was archived, and each ledger row in the order in which it
+-- was written; a player without rows comes once.
 select
     player.user_id,
     player.external_user_id,
@@ -14,17 +14,26 @@ select
     entry.season_id,
     entry.balance_after,
     entry.metadata @> '{"affectsLifetime": true}' as affects_lifetime,
-    entry.reverses_ledger_id is not null as is_reversal
+    entry.reverses_ledger_id is not null as is_reversal,
+    carried.through_ledger_id,
+    carried.ledger_rows,
+    carried.current_balance as carried_balance,
+    carried.lifetime_xp as carried_lifetime_xp,
+    carried.seasonal_xp as carried_seasonal_xp,
+    carried.season_id as carried_season_id,
+    carried.season_totals::text as carried_season_totals
 from xp.xp_users as player
 left join xp.xp_balance as balance on player.user_id = balance.user_id
 left join xp.xp_ledger as entry on player.user_id = entry.user_id
+left join xp.xp_ledger_carried as carried on player.user_id = carried.user_id
 where
     player.user_id > %(after_user_id)s
     and player.user_id <= %(through_user_id)s
 order by player.user_id, entry.ledger_id;
 
 -- name: stream_histories
--- Every player with the streak, and each award in order of day; a player without awards comes once.
+-- Every player with the streak and what was archived, and each award in order of day; a player
+-- without awards comes once.
 select
     player.user_id,
     player.external_user_id,
@@ -45,10 +54,18 @@ select
     coalesce(award.model_state_snapshot -> 'model_state', '{}')::text as model_state_then,
     award.model_state_snapshot #>> '{streak,current}' as current_then,
     coalesce(award.model_state_snapshot -> 'milestones', '[]')::text as milestones_then,
-    coalesce(award.model_state_snapshot -> 'explain', '{}')::text as explain_then
+    coalesce(award.model_state_snapshot -> 'explain', '{}')::text as explain_then,
+    carried.last_claimed_at,
+    carried.award_rows,
+    carried.current_streak as carried_streak,
+    carried.longest_streak as carried_longest_streak,
+    carried.grace_used as carried_grace_used,
+    carried.last_reward_day_id as carried_reward_day_id,
+    carried.model_state::text as carried_model_state
 from xp.xp_users as player
 left join xp.xp_streaks as streak on player.user_id = streak.user_id
 left join xp.xp_awards as award on player.user_id = award.user_id
+left join xp.xp_awards_carried as carried on player.user_id = carried.user_id
 where
     player.user_id > %(after_user_id)s
     and player.user_id <= %(through_user_id)s
@@ -112,16 +129,31 @@ select
 from pair;
 
 -- name: check_season_totals
--- What each season brought each player, by the ledger and as it is kept beside the balance or in the
+-- What each season brought each player, by the ledger, and as kept beside the balance or in the
 -- results: how many, how many that differ, two of those.
-with brought as (
+with amount as (
     select
         entry.user_id,
         entry.season_id,
-        sum(entry.amount) as season_xp
+        entry.amount
     from xp.xp_ledger as entry
     where entry.season_id is not null
-    group by entry.user_id, entry.season_id
+    union all
+    select
+        carried.user_id,
+        season.season_id,
+        season.amount::bigint
+    from xp.xp_ledger_carried as carried
+    cross join jsonb_each_text(carried.season_totals) as season (season_id, amount)
+),
+
+brought as (
+    select
+        amount.user_id,
+        amount.season_id,
+        sum(amount.amount) as season_xp
+    from amount
+    group by amount.user_id, amount.season_id
 ),
 
 kept as (

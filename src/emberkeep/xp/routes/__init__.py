@@ -1,5 +1,6 @@
 """XP over HTTP: bodies in, the slice's own values out. Who may call is declared on each route."""
 
+from emberkeep.xp.routes.aggregates import list_daily_totals
 from emberkeep.xp.routes.claims import make_hot_routes
 from emberkeep.xp.routes.leaderboards import read_leaderboard, read_rank
 from emberkeep.xp.routes.ledger import grant_xp, list_awards, list_entries, list_timeline, read_xp
@@ -90,6 +91,7 @@ ROUTES = (
     grant_xp,
     rebuild_xp,
     reverse_entry,
+    list_daily_totals,
     read_leaderboard,
     read_rank,
     read_active,

@@ -115,13 +115,11 @@ async def fold_streaks(
     *,
     on_award: OnAward | None = None,
     users: tuple[int, int] | None = None,
-    open_streak: Callable[[HistoryRow], StreakState] = lambda _: StreakState(),
 ) -> AsyncIterator[FoldedStreak]:
-    """Yield the streak of every player, in order of player.
+    """Yield the streak of every player, in order of player; what was archived is where it begins.
 
     :param conn: in a transaction, because it reads two streams side by side
     :param users: (after, through), in the order of ids; None: everybody
-    :param open_streak: the streak before the first award that is still there, see `StreakFold`
     """
     span = {} if users is None else {"after": users[0], "through": users[1]}
     async with contextlib.aclosing(store.stream_streak_actions(conn, **span)) as rows:
@@ -131,7 +129,7 @@ async def fold_streaks(
             if player is None or player.row.user_id != row.user_id:
                 if player is not None:
                     yield await player.conclude(actions)
-                opening = open_streak(row)
+                opening = StreakState() if row.opening is None else row.opening.state
                 player = _Player(row, StreakFold(policies, seasons, opening=opening))
             if row.award is not None:
                 step = await player.tell_award(row.award, actions)
@@ -146,12 +144,10 @@ async def fold_balances(
     *,
     on_entry: OnEntry | None = None,
     users: tuple[int, int] | None = None,
-    open_balance: Callable[[LedgerRow], Balance] = lambda _: Balance(),
 ) -> AsyncIterator[FoldedBalance]:
-    """Yield the balance of every player, in order of player.
+    """Yield the balance of every player, in order of player; what was archived is where it begins.
 
     :param users: (after, through), in the order of ids; None: everybody
-    :param open_balance: the balance before the first row that the ledger still has
     """
     span = {} if users is None else {"after": users[0], "through": users[1]}
     last: LedgerRow | None = None
@@ -160,7 +156,7 @@ async def fold_balances(
         if last is None or last.user_id != row.user_id:
             if last is not None:
                 yield _conclude_balance(last, folded)
-            folded = open_balance(row)
+            folded = row.opening
         last = row
         if row.amount is not None:
             folded = add_entry(

@@ -69,7 +69,8 @@ async def _read_original(conn: Connection, wish: ReversalWish) -> LedgerEntry:
     original = await store.read_entry(conn, player_id=wish.player_id, ledger_id=wish.ledger_id)
     if original is None:
         await read_xp(conn, player_id=wish.player_id)
-        raise EntryUnknown("the player's ledger has no such row")
+        archived = await store.read_archived_through(conn, player_id=wish.player_id)
+        raise EntryUnknown("the player's ledger has no such row", archived_through=archived)
     reversed_by = await store.find_reversal(conn, ledger_id=wish.ledger_id)
     if reversed_by is not None:
         raise AlreadyReversed("the row was taken back already", reversed_by=reversed_by)

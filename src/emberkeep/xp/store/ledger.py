@@ -109,6 +109,13 @@ async def read_entry(
     return None if row is None else _to_entry(row)
 
 
+async def read_archived_through(conn: Connection, *, player_id: PlayerId) -> int | None:
+    """Return the last row of the player's that was archived; None when none was."""
+    cursor = await conn.execute(SQL["read_archived_through"], {"player_id": player_id})
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
 async def find_reversal(conn: Connection, *, ledger_id: int) -> int | None:
     """Return the row that takes this one back; None when none does."""
     cursor = await conn.execute(SQL["find_reversal"], {"ledger_id": ledger_id})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import msgspec
 
@@ -12,14 +12,17 @@ from emberkeep.base.check import Check
 from emberkeep.base.db import Connection
 from emberkeep.xp.model import (
     Balance,
+    CarriedStreak,
     KeptStreak,
     PlayerId,
     PolicyKey,
     SeasonId,
     StreakActionKind,
     StreakDeed,
+    StreakState,
     UserId,
 )
+from emberkeep.xp.store.archive import to_carried_ledger
 from emberkeep.xp.store.statements import SQL, decode_object
 
 _ROWS_PER_FETCH: Final = 2_000
@@ -27,11 +30,15 @@ _LAST_USER_ID: Final = 2**63 - 1
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger row beside the player's balance; without an amount the player has no rows."""
+    """A ledger row beside the player's balance; without an amount the player has no rows.
+
+    `opening` is what the rows before them, which were archived, add up to.
+    """
 
     user_id: UserId
     player_id: PlayerId
     balance: Balance | None
+    opening: Balance
     amount: int | None
     season_id: SeasonId | None
     balance_after: int | None
@@ -56,12 +63,19 @@ class AwardRow(msgspec.Struct, frozen=True, kw_only=True):
     explain: str
 
 
+_AWARD_COLUMNS: Final = len(msgspec.structs.fields(AwardRow))
+
+
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An award beside the player's streak; without an award the player has none."""
+    """An award beside the player's streak; without an award the player has none.
+
+    `opening` is the streak behind the awards before them, which were archived; None: there are none.
+    """
 
     user_id: UserId
     player_id: PlayerId
     streak: KeptStreak | None
+    opening: CarriedStreak | None
     award: AwardRow | None
 
 
@@ -84,7 +98,7 @@ async def stream_ledgers(
         )
         async for row in cursor:
             user_id, player_id, current, lifetime, seasonal, season, *entry = row
-            amount, season_id, balance_after, affects, is_reversal = entry
+            amount, season_id, balance_after, affects, is_reversal, *carried = entry
             yield LedgerRow(
                 user_id=user_id,
                 player_id=player_id,
@@ -95,6 +109,7 @@ async def stream_ledgers(
                         current=current, lifetime=lifetime, seasonal=seasonal, season_id=season
                     )
                 ),
+                opening=to_carried_ledger(carried).balance,
                 amount=amount,
                 season_id=season_id,
                 balance_after=balance_after,
@@ -131,8 +146,26 @@ async def stream_histories(
                         action_count=count,
                     )
                 ),
-                award=_to_award_row(award),
+                opening=_to_carried_streak(award[_AWARD_COLUMNS:]),
+                award=_to_award_row(award[:_AWARD_COLUMNS]),
             )
+
+
+def _to_carried_streak(row: list[Any]) -> CarriedStreak | None:
+    claimed_at, rows, current, longest, grace_used, day_id, model_state = row
+    if claimed_at is None:
+        return None
+    return CarriedStreak(
+        claimed_at=claimed_at,
+        rows=rows,
+        state=StreakState(
+            current_streak=current,
+            longest_streak=longest,
+            grace_used=grace_used,
+            last_reward_day=datetime.date.fromisoformat(day_id),
+            model_state=decode_object(model_state),
+        ),
+    )
 
 
 def _to_award_row(row: list[object]) -> AwardRow | None:
