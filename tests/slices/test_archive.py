@@ -116,6 +116,7 @@ async def _reverse(conn: Connection, ledger_id: int, name: str, instant: datetim
         conn,
         wish=ReversalWish(player_id=PlayerId(name), ledger_id=ledger_id),
         correlation_id=uuid.uuid4(),  # noqa: TID251 - as the edge would.
+        level_curve=None,
         actor="test",
         now=instant,
     )
@@ -295,6 +296,7 @@ async def test_an_archived_row_cannot_be_reversed(world: World, tmp_path: Path) 
                 conn,
                 wish=ReversalWish(player_id=PlayerId("granted"), ledger_id=ledger_id),
                 correlation_id=uuid.UUID(int=1),
+                level_curve=None,
                 actor="test",
                 now=LATER,
             )

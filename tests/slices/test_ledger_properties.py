@@ -82,6 +82,7 @@ async def test_the_balance_is_the_fold_of_the_ledger(
             wish=wish,
             correlation_id=uuid.uuid4(),  # noqa: TID251 - as the edge would make it.
             version=None,
+            level_curve=None,
             actor="test",
             now=at(0, number / 60),
         )

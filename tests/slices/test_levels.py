@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emberkeep.base.db import connect
-from emberkeep.xp.model import GrantWish, LevelCurve, PlayerId
+from emberkeep.xp.model import GrantWish, LevelCurve, PlayerId, ReversalWish
 from emberkeep.xp.rules.level import find_level
 from emberkeep.xp.service import ledger, levels
+from emberkeep.xp.service.reversal import reverse_entry
 from tests.claiming import (
     KEY,
     World,
@@ -191,3 +192,24 @@ async def test_claims_of_another_policy_keep_what_was_announced_under_this_one(
         await _grant(conn, 50)
     ((kept,),) = world.execute("select highest_levels from xp.xp_balance")
     assert kept == {KEY: 3, "other": 1}
+
+
+async def test_a_debit_taken_back_announces_the_level_that_it_had_kept_away(world: World) -> None:
+    world.add_levels(100)
+    async with await connect(world.dsn) as conn:
+        await _grant(conn, 90)
+        debit = await _grant(conn, -50, affects_lifetime=True)
+        await _grant(conn, 40)
+        assert world.list_levels(PLAYER) == []
+        (curve,) = await _read_curves(conn)
+        reversal = await reverse_entry(
+            conn,
+            wish=ReversalWish(player_id=PLAYER, ledger_id=debit.entry.ledger_id),
+            correlation_id=uuid.UUID(int=1),
+            level_curve=curve,
+            actor="test",
+            now=at(0),
+        )
+    assert reversal.level is not None
+    assert (reversal.balance.lifetime, reversal.level.level) == (130, 2)
+    assert world.list_levels(PLAYER) == [2]

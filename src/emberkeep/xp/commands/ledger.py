@@ -131,6 +131,8 @@ def grant(
 
     async def act(conn: Connection, policy_key: str) -> Grant:
         now = clock.read_now()
+        catalogue = await load_catalogue(conn)
+        key = PolicyKey(policy_key)
         return await service.grant(
             conn,
             wish=GrantWish(
@@ -141,9 +143,8 @@ def grant(
                 season_id=None if season is None else SeasonId(season),
             ),
             correlation_id=clock.new_id(),
-            version=find_default_version(
-                await load_catalogue(conn), policy_key=PolicyKey(policy_key), at=now
-            ),
+            version=find_default_version(catalogue, policy_key=key, at=now),
+            level_curve=catalogue.level_curves.get(key),
             actor=ACTOR,
             now=now,
         )
@@ -165,7 +166,8 @@ def reverse(
 ) -> None:
     """Take a row of a player's ledger back, once. What was claimed stays claimed."""
 
-    async def act(conn: Connection, _: str) -> Reversal:
+    async def act(conn: Connection, policy_key: str) -> Reversal:
+        catalogue = await load_catalogue(conn)
         return await reverse_entry(
             conn,
             wish=ReversalWish(
@@ -175,6 +177,7 @@ def reverse(
                 metadata=metadata or {},
             ),
             correlation_id=clock.new_id(),
+            level_curve=catalogue.level_curves.get(PolicyKey(policy_key)),
             actor=ACTOR,
             now=clock.read_now(),
         )

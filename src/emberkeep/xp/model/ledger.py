@@ -97,12 +97,13 @@ class Grant(Noun, frozen=True, kw_only=True):
 
 
 class Reversal(Noun, frozen=True, kw_only=True):
-    """The row that took another one back, that one, and the balance right after it."""
+    """The row that took another one back, that one, and balance and level right after it."""
 
     player_id: PlayerId
     entry: LedgerEntry
     reversed: LedgerEntry
     balance: Balance
+    level: LevelFigures | None = None
 
 
 class TimelineKind(enum.StrEnum):

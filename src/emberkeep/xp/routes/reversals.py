@@ -16,6 +16,7 @@ from emberkeep.base.identity import Permission, Principal
 from emberkeep.xp.model import PlayerId, Reversal, ReversalWish
 from emberkeep.xp.routes.shapes import Body, PlayerPath
 from emberkeep.xp.service.reversal import reverse_entry as reverse
+from emberkeep.xp.service.services import XpServices
 
 _LAST_ID = 2**63 - 1
 
@@ -40,6 +41,7 @@ async def reverse_entry(
     principal: NamedDependency[Principal],
     conn: NamedDependency[Connection],
     now: NamedDependency[datetime.datetime],
+    xp: NamedDependency[XpServices],
 ) -> Reversal:
     """Writes a row of the opposite amount, for the same season; lifetime XP stands as before, too. A
     row is taken back once, and a row that takes another back never. A claim that is taken back
@@ -56,5 +58,10 @@ async def reverse_entry(
         metadata=data.metadata,
     )
     return await reverse(
-        conn, wish=wish, correlation_id=clock.new_id(), actor=principal.subject, now=now
+        conn,
+        wish=wish,
+        correlation_id=clock.new_id(),
+        level_curve=await xp.find_level_curve(conn),
+        actor=principal.subject,
+        now=now,
     )

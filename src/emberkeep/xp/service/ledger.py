@@ -37,7 +37,7 @@ from emberkeep.xp.rules import grant as rules
 from emberkeep.xp.rules.level import measure_level
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.claims import stream_of
-from emberkeep.xp.service.levels import make_level_events, reach_levels
+from emberkeep.xp.service.levels import announce_levels
 
 NO_POLICY: Final = (PolicyKey("none"), 0)
 """What a ledger row names where no policy was in force."""
@@ -67,9 +67,9 @@ async def grant(
     wish: GrantWish,
     correlation_id: uuid.UUID,
     version: PolicyVersion | None,
+    level_curve: LevelCurve | None,
     actor: str,
     now: datetime.datetime,
-    level_curve: LevelCurve | None = None,
 ) -> Grant:
     """Write a grant, or a debit, with its events; return it, and balance and level after it.
 
@@ -148,20 +148,15 @@ async def _make_append(
     conn: Connection, granted: Grant, curve: LevelCurve | None, actor: str
 ) -> Append:
     metadata = {"correlation_id": granted.entry.correlation_id, "actor": actor}
-    told = [events.make_event("XpGranted", granted, metadata=metadata)]
-    if curve is not None:
-        lifetime_xp = granted.balance.lifetime
-        reached = await reach_levels(
-            conn, player_id=granted.player_id, curve=curve, lifetime_xp=lifetime_xp
-        )
-        told += make_level_events(
-            granted.player_id,
-            curve.policy_key,
-            reached,
-            lifetime_xp=lifetime_xp,
-            metadata=msgspec.json.encode(metadata).decode(),
-        )
-    return Append(stream_id=stream_of(granted.player_id), events=tuple(told))
+    told = events.make_event("XpGranted", granted, metadata=metadata)
+    levels = await announce_levels(
+        conn,
+        player_id=granted.player_id,
+        curve=curve,
+        lifetime_xp=granted.balance.lifetime,
+        metadata=metadata,
+    )
+    return Append(stream_id=stream_of(granted.player_id), events=(told, *levels))
 
 
 async def read_xp(

@@ -126,6 +126,30 @@ async def reach_levels(
     return reached
 
 
+async def announce_levels(
+    conn: Connection,
+    *,
+    player_id: PlayerId,
+    curve: LevelCurve | None,
+    lifetime_xp: int,
+    metadata: Mapping[str, object],
+) -> list[NewEvent]:
+    """Return what there is to tell after a row of the ledger: the levels reached by it, if any.
+
+    The transaction has written that row, and so locked the balance.
+    """
+    if curve is None:
+        return []
+    reached = await reach_levels(conn, player_id=player_id, curve=curve, lifetime_xp=lifetime_xp)
+    return make_level_events(
+        player_id,
+        curve.policy_key,
+        reached,
+        lifetime_xp=lifetime_xp,
+        metadata=msgspec.json.encode(metadata).decode(),
+    )
+
+
 def make_level_events(
     player_id: PlayerId,
     policy_key: PolicyKey,

@@ -15,6 +15,7 @@ from emberkeep.xp.model import (
     EntryUnknown,
     InsufficientBalance,
     LedgerEntry,
+    LevelCurve,
     Reversal,
     ReversalWish,
 )
@@ -23,6 +24,7 @@ from emberkeep.xp.rules.grant import REVERSAL_REASON
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.claims import stream_of
 from emberkeep.xp.service.ledger import read_xp
+from emberkeep.xp.service.levels import announce_levels
 
 
 async def reverse_entry(
@@ -30,12 +32,14 @@ async def reverse_entry(
     *,
     wish: ReversalWish,
     correlation_id: uuid.UUID,
+    level_curve: LevelCurve | None,
     actor: str,
     now: datetime.datetime,
 ) -> Reversal:
     """Take a ledger row back with its event; return the row that does so, and the balance after it.
 
-    The award of a claim stays, and its day is not claimed again.
+    The award of a claim stays, and its day is not claimed again. A debit that lowered lifetime XP
+    gives it back, and so may reach a level.
 
     :raises ReversalInvalid: when reason or metadata cannot be written
     :raises PlayerUnknown: when there is no such player
@@ -51,11 +55,16 @@ async def reverse_entry(
     async def write() -> Reversal:
         original = await _read_original(conn, wish)
         entry = await _insert(conn, wish, original, correlation_id, now)
-        standing = await read_xp(conn, player_id=wish.player_id)
+        standing = await read_xp(conn, player_id=wish.player_id, level_curve=level_curve)
         reversal = Reversal(
-            player_id=wish.player_id, entry=entry, reversed=original, balance=standing.balance
+            player_id=wish.player_id,
+            entry=entry,
+            reversed=original,
+            balance=standing.balance,
+            level=standing.level,
         )
-        await events.append_to_streams(conn, appends=[_make_append(reversal, actor)], now=now)
+        append = await _make_append(conn, reversal, level_curve, actor)
+        await events.append_to_streams(conn, appends=[append], now=now)
         return reversal
 
     try:
@@ -108,7 +117,16 @@ async def _insert(
     )
 
 
-def _make_append(reversal: Reversal, actor: str) -> Append:
+async def _make_append(
+    conn: Connection, reversal: Reversal, curve: LevelCurve | None, actor: str
+) -> Append:
     metadata = {"correlation_id": reversal.entry.correlation_id, "actor": actor}
-    event = events.make_event("XpReversed", reversal, metadata=metadata)
-    return Append(stream_id=stream_of(reversal.player_id), events=(event,))
+    told = events.make_event("XpReversed", reversal, metadata=metadata)
+    levels = await announce_levels(
+        conn,
+        player_id=reversal.player_id,
+        curve=curve,
+        lifetime_xp=reversal.balance.lifetime,
+        metadata=metadata,
+    )
+    return Append(stream_id=stream_of(reversal.player_id), events=(told, *levels))
