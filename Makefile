@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # Passed on to the command: make run ARGS=--once, make test ARGS="tests/rules -x".
 ARGS ?=
+# So many processes run tests at once, a file each, on one server; as CI does, whatever the machine.
+WORKERS ?= 2
 
 BIN := .venv/bin
 UV_VERSION := 0.13.8
@@ -19,7 +21,7 @@ run: .venv/.runtime ## Replay the examples through the real claim path, then ser
 	$(BIN)/emberkeep demo $(ARGS)
 
 test: .venv/.dev ## Run every test; the tests start their own PostgreSQL.
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: .venv/.dev ## Run what CI runs: format, lint, types, layers, SQL, spelling, tests.
 	$(BIN)/ruff format --check $(SOURCES)
@@ -30,7 +32,7 @@ check: .venv/.dev ## Run what CI runs: format, lint, types, layers, SQL, spellin
 	$(BIN)/emberkeep migrate lint
 	$(BIN)/codespell
 	$(BIN)/deptry src
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 bench: .venv/.dev ## Measure claims, events and simulated player-days a second (ARGS: claims, events, simulation).
 	$(BIN)/python -m benchmarks $(ARGS)

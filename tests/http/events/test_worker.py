@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -36,12 +37,24 @@ def _count_events(conn: psycopg.Connection) -> int:
     return row[0]
 
 
+@contextlib.contextmanager
+def _killed_at_last(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Leave no process behind that whoever opened it would wait for."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def test_a_worker_counts_until_it_is_told_to_stop(sound_dsn: str) -> None:
     environ = {**os.environ, "EMBERKEEP_DATABASE_URL": sound_dsn, "EMBERKEEP_SECRET_KEY": "k" * 32}
     command = [str(Path(sys.executable).with_name("emberkeep")), "worker", "--json"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process,
+        _killed_at_last(process),
+    ):
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline()) == {"loops": ["event-type-counts"]}
+        assert "event-type-counts" in json.loads(process.stdout.readline())["loops"]
         with psycopg.connect(sound_dsn, autocommit=True) as conn:
             conn.execute(
                 "select event_store.append_to_stream('s', 0, array['T'], array['{}'::jsonb], now())"
