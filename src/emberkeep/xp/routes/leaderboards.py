@@ -57,7 +57,7 @@ async def read_leaderboard(
     around: Around = None,
 ) -> Leaderboard:
     """Equal scores have equal ranks: 1, 2, 2, 4. `streak` is the longest a player ever had. Ranks
-    are exact for the first 10,000; below that `as_of` says of when the count is. Nobody whose score
+    are exact for the first 4,000; below that `as_of` says of when the count is. Nobody whose score
     stays is skipped or shown twice from page to page. Players without a score are not listed.
 
     Refusals: `xp.season_unknown` (404; also where no season runs and none is named),

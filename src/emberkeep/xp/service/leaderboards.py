@@ -33,7 +33,7 @@ from emberkeep.xp.rules import leaderboard as rules
 from emberkeep.xp.service.seasons import read_season
 from emberkeep.xp.store import HIGHEST, LOWEST, Position
 
-EXACT_RANKS: Final = 10_000
+EXACT_RANKS: Final = 4_000
 """So many players of a board are counted from the top, exactly."""
 
 MARKER_EVERY: Final = 1_000
