@@ -50,7 +50,8 @@ entry as (
         reason,
         correlation_id,
         policy_key,
-        policy_version
+        policy_version,
+        balance_after
     )
     select
         claim.user_id,
@@ -58,7 +59,8 @@ entry as (
         'DAILY_LOGIN',
         claim.receipt_id,
         'bench',
-        1
+        1,
+        100
     from claim
 )
 

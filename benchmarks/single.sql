@@ -38,8 +38,15 @@ begin
     );
 
     insert into xp.xp_ledger (
-        user_id, amount, reason, correlation_id, policy_key, policy_version, created_at
-    ) values (player.user_id, 100, 'DAILY_LOGIN', receipt, 'bench', 1, claimed_at);
+        user_id, amount, reason, correlation_id, policy_key, policy_version, balance_after,
+        created_at
+    )
+    select
+        balance.user_id, 100, 'DAILY_LOGIN', receipt, 'bench', 1, balance.current_balance + 100,
+        claimed_at
+    from xp.xp_balance as balance
+    where balance.user_id = player.user_id
+    for no key update;
 
     perform event_store.append_to_streams(
         array['player-' || asked_id],

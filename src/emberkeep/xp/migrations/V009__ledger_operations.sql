@@ -62,7 +62,9 @@ begin
     select entry.balance_after
     from ${schema}.xp_ledger as entry
     where entry.user_id = new.user_id
-    order by entry.ledger_id desc
+    -- By the player's index: in the order of ids alone a player without rows would be looked for in
+    -- the whole ledger.
+    order by entry.ledger_id + 0 desc
     limit 1
     into balance_before;
 
