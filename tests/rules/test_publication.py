@@ -308,3 +308,9 @@ def test_a_step_changes_nothing_but_the_life() -> None:
         step.life, status=DRAFT, effective_at=None, published_at=None
     )
     assert taken_back == draft
+
+
+def test_the_version_in_force_cannot_be_scheduled_behind_the_one_that_waits() -> None:
+    lives = (life(1, ARCHIVED, 0, 2), life(2, PUBLISHED, 2))
+    with pytest.raises(PolicyAlreadyPublished):
+        publish(lives, policy_version=1, effective_at=at(4), now=at(1))

@@ -141,10 +141,24 @@ def find_next_switch(
     instants = (
         instant
         for version in catalogue.versions.get(policy_key, ())
+        # A publication that was cancelled ends where it would have begun.
+        if version.effective_at != version.superseded_at
         for instant in (version.effective_at, version.superseded_at)
         if instant is not None and instant > at
     )
     return min(instants, default=None)
+
+
+def has_one_window(catalogue: Catalogue, *, policy_key: PolicyKey, at: datetime.datetime) -> bool:
+    """Say whether days open alike at `at` for all players, whatever segment they are in or enter."""
+    decider = catalogue.deciders.get(policy_key)
+    if decider is None:
+        return True
+    versions = catalogue.versions[policy_key]
+    chosen = {override.policy_version for override in decider.overrides}
+    in_force = _find_in_force(versions, at)
+    windows = {v.policy.claim_window for v in versions if v.policy_version in chosen}
+    return in_force is not None and windows <= {in_force.policy.claim_window}
 
 
 def find_season(seasons: Sequence[Season], *, day: datetime.date) -> Season | None:

@@ -79,18 +79,23 @@ def find_next_opening(
     window: ClaimWindow,
     *,
     last_day: datetime.date,
+    at: datetime.datetime,
     server_zone: str,
 ) -> datetime.datetime:
-    """Return the first instant at which `player`, whose last paid day is `last_day`, can claim.
+    """Return the first instant after `at` at which `player`, last paid for `last_day`, can claim.
 
     That is the next boundary, except where a change of zone would give a day that was claimed
     already: then the player waits for the next new day.
+
+    :param today: the reward day that holds `at`
     """
     changes_at = player.next_reward_tz_at
+    if changes_at is not None and changes_at <= at:
+        changes_at = None  # It is behind us: `today` is a day of the new zone.
     if last_day <= today.day and (changes_at is None or today.next_at < changes_at):
         return today.next_at
     next_day = max(last_day, today.day) + _ONE_DAY
-    zone = find_anchor_zone(player, window, at=today.opens_at, server_zone=server_zone)
+    zone = find_anchor_zone(player, window, at=at, server_zone=server_zone)
     opens_at = reward_day.boundary(next_day, zone, window.start_minutes)
     if changes_at is None or opens_at < changes_at:
         return opens_at
@@ -117,7 +122,7 @@ def check_window(
         reward_day_id=today.day.isoformat(),
         closed_at=today.closes_at,
         opens_at=find_next_opening(
-            player, today, window, last_day=today.day, server_zone=server_zone
+            player, today, window, last_day=today.day, at=at, server_zone=server_zone
         ),
     )
 

@@ -65,7 +65,7 @@ def publish(
     A publication that still waits for its instant is replaced: it was never in force.
 
     :raises PolicyUnknown: if there is no such version
-    :raises PolicyAlreadyPublished: if it is the published one
+    :raises PolicyAlreadyPublished: if it is the published one, or the one that holds until then
     """
     target = find_life(lives, policy_version)
     if target.status is PolicyStatus.PUBLISHED:
@@ -73,6 +73,13 @@ def publish(
     waiting, current = find_waiting(lives, now), find_in_force(lives, now)
     cancelled = () if waiting is None else (_cancel(waiting),)
     if current is target:
+        if effective_at > now:
+            raise PolicyAlreadyPublished(
+                "this version is in force until the one that waits takes over: it can follow that"
+                " one once it is in force, or go on now",
+                effective_at=target.effective_at,
+                superseded_at=target.superseded_at,
+            )
         # Only a publication that waits had set an end to it; without that, it simply goes on.
         return *cancelled, _resume(target)
     ended = () if current is None else (_end(current, PolicyStep.SUPERSEDED, at=effective_at),)

@@ -235,6 +235,7 @@ class ClaimBatch:
                 case.today,
                 case.version.policy.claim_window,
                 last_day=award.reward_day,
+                at=case.request.at,
                 server_zone=self._server_zone,
             ),
             explain=award.explain,

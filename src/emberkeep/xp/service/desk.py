@@ -22,7 +22,7 @@ from emberkeep.base.errors import EmberkeepError
 from emberkeep.base.listen import Listener
 from emberkeep.xp import store
 from emberkeep.xp.model import ClaimRequest, ClaimStatus, PlayerId, PolicyKey, Receipt
-from emberkeep.xp.rules.catalogue import Catalogue, find_next_switch
+from emberkeep.xp.rules.catalogue import Catalogue, find_next_switch, has_one_window
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.claims import claim_batch
 from emberkeep.xp.service.rule_failures import RuleFailures
@@ -140,16 +140,18 @@ class ClaimDesk:
         return answers
 
     def _remember(self, request: ClaimRequest, receipt: Receipt, catalogue: Catalogue) -> None:
-        if self._max_receipts == 0:
+        key = request.policy_key
+        if self._max_receipts == 0 or not has_one_window(catalogue, policy_key=key, at=request.now):
+            # Whoever enters a segment meanwhile, which nobody tells us, may be owed another day.
             return
         if len(self._receipts) >= self._max_receipts:
             # The oldest entry: a dict keeps the order in which its keys came.
             self._receipts.pop(next(iter(self._receipts)))
         until = receipt.next_boundary_at
-        switch_at = find_next_switch(catalogue, policy_key=request.policy_key, at=request.now)
+        switch_at = find_next_switch(catalogue, policy_key=key, at=request.now)
         if switch_at is not None and switch_at < until:
             until = switch_at
-        self._receipts[request.player_id, request.policy_key] = _Remembered(
+        self._receipts[request.player_id, key] = _Remembered(
             msgspec.structs.replace(receipt, status=ClaimStatus.ALREADY_CLAIMED),
             catalogue.revision,
             until,

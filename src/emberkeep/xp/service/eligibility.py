@@ -27,6 +27,7 @@ from emberkeep.xp.rules.level import measure_level
 from emberkeep.xp.service.trial import Trial, open_trial, read_opening
 
 MAX_DAYS: Final = questions.MAX_DAYS
+_SPARE_DAYS: Final = 7
 
 
 async def check_eligibility(
@@ -161,7 +162,9 @@ def _refuse(
 def _project(trial: Trial, days: int, now: datetime.datetime) -> tuple[ProjectedDay, ...]:
     lines: list[ProjectedDay] = []
     at = now
-    while len(lines) < days:
+    # A player may be moved from window to window by segments, and find each of them closed.
+    horizon = now + datetime.timedelta(days=2 * days + _SPARE_DAYS)
+    while len(lines) < days and at <= horizon:
         try:
             receipt = trial.claim(at)
         except (WindowClosed, CooldownRunning) as e:

@@ -132,6 +132,7 @@ class Trial:
             today,
             version.policy.claim_window,
             last_day=today.day,
+            at=now,
             server_zone=self._server_zone,
         )
 
