@@ -222,6 +222,18 @@ DAMAGES = {
         f" '{{model_state,freezes}}', '7') where {_LAST}",
         {REBUILT},
     ),
+    "a model state that is no object": (
+        f"update xp.xp_streaks set model_state = '[]' where {_OF_P}",
+        {STREAKS},
+    ),
+    "levels that are no object": (
+        f"update xp.xp_balance set highest_levels = '[]' where {_OF_P}",
+        {LEVELS},
+    ),
+    "a level that is no number": (
+        f'update xp.xp_balance set highest_levels = \'{{"daily-login": "x"}}\' where {_OF_P}',
+        {LEVELS},
+    ),
     "no streak at all": (f"delete from xp.xp_streaks where {_OF_P}", {STREAKS}),
     "a published policy that was changed": (
         "update xp.xp_policy_versions set base_xp_amount = 101",

@@ -24,7 +24,8 @@ class KeptStreak(Noun, frozen=True, kw_only=True):
     longest_streak: int
     grace_used: int
     last_reward_day_id: str | None
-    model_state: Mapping[str, object]
+    model_state: Mapping[str, object] | None
+    """None where it cannot be read."""
     action_count: int
 
 

@@ -32,7 +32,7 @@ async def check_levels(conn: Connection) -> Check:
     while known is not None or fact is not None:
         names = [*([stream_of(known[0])] if known else []), *([fact[0]] if fact else [])]
         stream_id = min(names, key=str.encode)
-        highest: Mapping[str, int] = {}
+        highest: Mapping[str, int] | None = {}
         if known is not None and stream_of(known[0]) == stream_id:
             highest = known[1]
             known = await anext(remembered, None)
@@ -60,8 +60,10 @@ def _read_level(data: str) -> _Reached:
 
 
 def _compare_levels(
-    stream_id: StreamId, highest: Mapping[str, int], levels: Mapping[str, Sequence[int]]
+    stream_id: StreamId, highest: Mapping[str, int] | None, levels: Mapping[str, Sequence[int]]
 ) -> str | None:
+    if highest is None:
+        return f"{stream_id}: what is remembered of levels cannot be read"
     for key in sorted({*highest, *levels}):
         due = list(range(FIRST_LEVEL + 1, highest.get(key, FIRST_LEVEL) + 1))
         if sorted(levels.get(key, ())) != due:

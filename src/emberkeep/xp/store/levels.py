@@ -94,10 +94,20 @@ async def update_highest_level(
 
 async def stream_highest_levels(
     conn: Connection,
-) -> AsyncIterator[tuple[PlayerId, Mapping[str, int]]]:
-    """Yield who was announced levels, and the highest by policy, in order of the ids' bytes."""
+) -> AsyncIterator[tuple[PlayerId, Mapping[str, int] | None]]:
+    """Yield who was announced levels, and the highest by policy, in order of the ids' bytes.
+
+    None instead of the levels: what is remembered cannot be read.
+    """
     async with conn.cursor(name="highest_levels") as cursor:
         cursor.itersize = _ROWS_PER_FETCH
         await cursor.execute(SQL["stream_highest_levels"])
         async for player_id, highest_levels in cursor:
-            yield player_id, _decode_levels(highest_levels)
+            yield player_id, _read_levels(highest_levels)
+
+
+def _read_levels(text: str) -> Mapping[str, int] | None:
+    try:
+        return _decode_levels(text)
+    except msgspec.ValidationError:
+        return None

@@ -142,13 +142,20 @@ async def stream_histories(
                         longest_streak=longest,
                         grace_used=grace_used,
                         last_reward_day_id=last_day_id,
-                        model_state=decode_object(state),
+                        model_state=_read_object(state),
                         action_count=count,
                     )
                 ),
                 opening=_to_carried_streak(award[_AWARD_COLUMNS:]),
                 award=_to_award_row(award[:_AWARD_COLUMNS]),
             )
+
+
+def _read_object(text: str) -> dict[str, object] | None:
+    try:
+        return decode_object(text)
+    except msgspec.ValidationError:
+        return None
 
 
 def _to_carried_streak(row: list[Any]) -> CarriedStreak | None:
