@@ -81,3 +81,40 @@ before insert on ${schema}.xp_ledger
 for each row
 when (new.balance_after is null)
 execute function ${schema}.fill_balance_after();
+
+-- Whoever writes by hand as the service takes the id by name.
+grant usage, select on sequence ${schema}.xp_ledger_ledger_id_seq to emberkeep_service;
+
+-------------------------------------------------------------------------------
+-- A reversal takes back a row of the same player, whole
+-------------------------------------------------------------------------------
+
+create function ${schema}.refuse_other_reversal() returns trigger
+language plpgsql
+as $$
+begin
+    if not exists (
+        select 1
+        from ${schema}.xp_ledger as original
+        where
+            original.ledger_id = new.reverses_ledger_id
+            and original.user_id = new.user_id
+            and original.amount = -new.amount
+    ) then
+        raise exception 'row % is not one of the player''s that this takes back', new.reverses_ledger_id
+        using errcode = 'restrict_violation', constraint = 'xp_ledger_reverses_same';
+    end if;
+
+    return new;
+end
+$$;
+
+comment on function ${schema}.refuse_other_reversal() is
+'Refuses a reversal of another player''s row, or of another amount.';
+
+-- Claims never reverse, and never pay for it.
+create trigger xp_ledger_reverses_same
+before insert on ${schema}.xp_ledger
+for each row
+when (new.reverses_ledger_id is not null)
+execute function ${schema}.refuse_other_reversal();
