@@ -430,3 +430,101 @@ async def test_the_service_deletes_through_the_archive_only(world: World) -> Non
         conn.execute("set role emberkeep_service")
         with pytest.raises(psycopg.errors.RestrictViolation, match="no archive"):
             conn.execute("select xp.archive_rows(%s, '[]')", (str(uuid.UUID(int=0)),))
+
+
+FORGERIES = {
+    "through_ledger_id": 10**6,
+    "ledger_rows": 1,
+    "current_balance": 1,
+    "lifetime_xp": 10**6,
+    "seasonal_xp": 10**6,
+    "season_id": "forged",
+    "season_totals": {"s": 10**6},
+    "last_reward_day_id": "2026-03-02",
+    "last_claimed_at": "2026-03-02T00:00:00Z",
+    "award_rows": 10**6,
+    "current_streak": 10**6,
+    "longest_streak": 10**6,
+    "grace_used": 7,
+    "model_state": {"freezes": 99},
+}
+
+
+@pytest.mark.parametrize("figure", FORGERIES)
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_what_is_carried_cannot_be_forged(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: str, earlier: bool
+) -> None:
+    if earlier:
+        await run_archive(world.dsn, tmp_path, day=20)
+    said = archive.store.archive._to_state  # pyright: ignore[reportPrivateUsage]
+
+    def forge(carried: Any) -> dict[str, object]:
+        state = said(carried)
+        return state | {figure: FORGERIES[figure]} if figure in state else state
+
+    monkeypatch.setattr(archive.store.archive, "_to_state", forge)
+    before = remember(world)
+    with pytest.raises(psycopg.errors.RestrictViolation) as refused:
+        await run_archive(world.dsn, tmp_path, day=45)
+    assert refused.value.diag.constraint_name in {
+        "xp_archives_same_rows",
+        "xp_archives_same_awards",
+    }
+    assert remember(world) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "statement"),
+    [
+        ("writing", "update xp.xp_archives set state = 'deleted', finished_at = started_at"),
+        ("writing", "update xp.xp_archives set players = 7"),
+        ("written", "update xp.xp_archives set state = 'writing', manifest_sha256 = null"),
+        ("written", "update xp.xp_archives set ledger_rows = 7"),
+        (
+            "written",
+            "update xp.xp_archives set state = 'deleted', finished_at = started_at, net_xp = 7",
+        ),
+        ("written", "delete from xp.xp_archives"),
+        ("deleted", "update xp.xp_archives set state = 'written', finished_at = null"),
+        ("deleted", "update xp.xp_archives set net_xp = 7"),
+        ("deleted", "delete from xp.xp_archives"),
+    ],
+)
+async def test_the_record_of_an_archive_only_goes_on(
+    database: str, state: str, statement: str
+) -> None:
+    with psycopg.connect(database) as conn:
+        conn.execute("set role emberkeep_service")
+        conn.execute(
+            "insert into xp.xp_archives (archive_id, archived_before, location, actor, started_at)"
+            " values (gen_random_uuid(), %s, '/', 'test', %s)",
+            (at(0), at(9)),
+        )
+        if state != "writing":
+            conn.execute("update xp.xp_archives set state = 'written', manifest_sha256 = 'x'")
+        if state == "deleted":
+            conn.execute("update xp.xp_archives set state = 'deleted', finished_at = started_at")
+        with pytest.raises(psycopg.errors.RestrictViolation, match="stays as it was told"):
+            conn.execute(statement.encode())
+        conn.rollback()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into xp.xp_archives (archive_id, archived_before, location, state, actor,"
+        " started_at) values (gen_random_uuid(), '2026-03-01', '/', 'written', 'test', '2026-03-02')",
+        "update xp.xp_archives set location = '/elsewhere'",
+        "update xp.xp_archives set actor = 'somebody else'",
+        "truncate xp.xp_archives",
+        "update xp.xp_ledger_carried set lifetime_xp = 7",
+        "update xp.xp_awards_carried set current_streak = 7",
+    ],
+)
+async def test_the_service_may_not_touch_what_archives_say(database: str, statement: str) -> None:
+    with psycopg.connect(database) as conn:
+        conn.execute("set role emberkeep_service")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(statement.encode())
+        conn.rollback()

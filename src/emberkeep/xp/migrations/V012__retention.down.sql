@@ -65,3 +65,4 @@ drop function ${schema}.archive_rows(uuid, jsonb);
 drop table ${schema}.xp_awards_carried;
 drop table ${schema}.xp_ledger_carried;
 drop table ${schema}.xp_archives;
+drop function ${schema}.refuse_archive_change();

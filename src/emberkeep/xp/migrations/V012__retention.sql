@@ -6,7 +6,7 @@ create table ${schema}.xp_archives (
     archive_id uuid not null,
     archived_before timestamptz not null,
     location text not null,
-    state text not null,
+    state text not null default 'writing',
     manifest_sha256 text null,
     players bigint not null default 0,
     ledger_rows bigint not null default 0,
@@ -32,6 +32,51 @@ comment on table ${schema}.xp_archives is 'Every archive that was made, by whom 
 comment on column ${schema}.xp_archives.archived_before is 'Rows from then on are not in it.';
 comment on column ${schema}.xp_archives.location is 'Where its files were written; who moves them need not tell.';
 comment on column ${schema}.xp_archives.state is 'writing; written: the files stand and were read back; deleted: so are the rows.';
+
+comment on table ${schema}.xp_archives is 'Every archive that was made, by whom and why. At most one is unfinished: the next goes on with it.';
+create function ${schema}.refuse_archive_change() returns trigger
+language plpgsql
+as $$
+declare
+    may_change text[];
+begin
+    if tg_op = 'DELETE' then
+        -- Nothing was deleted for files that were never finished.
+        if old.state = 'writing' then
+            return old;
+        end if;
+    else
+        may_change := case
+            when old.state = 'writing' and new.state = 'written' then array[
+                'state',
+                'manifest_sha256',
+                'players',
+                'ledger_rows',
+                'award_rows',
+                'net_xp'
+            ]
+            when old.state = 'written' and new.state = 'deleted' then array['state', 'finished_at']
+            else array[]::text[]
+        end;
+        if
+            cardinality(may_change) > 0
+            and to_jsonb(old) - may_change = to_jsonb(new) - may_change
+        then
+            return new;
+        end if;
+    end if;
+
+    raise exception 'archive % is %, and stays as it was told', old.archive_id, old.state
+    using errcode = 'restrict_violation', constraint = 'xp_archives_keep_record';
+end
+$$;
+
+comment on function ${schema}.refuse_archive_change() is
+'Lets an archive go from writing to written to deleted, and be forgotten while it is written.';
+
+create trigger xp_archives_keep_record
+before update or delete on ${schema}.xp_archives
+for each row execute function ${schema}.refuse_archive_change();
 
 create table ${schema}.xp_ledger_carried (
     user_id bigint not null,
@@ -107,8 +152,14 @@ as $$
 declare
     state record;
     before record;
+    awards_before bigint;
+    entries ${schema}.xp_ledger[];
+    entry record;
     gone record;
-    awards_gone bigint;
+    award record;
+    totals jsonb;
+    season_now text;
+    seasonal_now bigint;
     deleted bigint := 0;
 begin
     perform
@@ -168,7 +219,11 @@ begin
         select
             carried.through_ledger_id,
             carried.ledger_rows,
-            carried.current_balance
+            carried.current_balance,
+            carried.lifetime_xp,
+            carried.seasonal_xp,
+            carried.season_id,
+            carried.season_totals
         into before
         from ${schema}.xp_ledger_carried as carried
         where carried.user_id = state.user_id;
@@ -176,47 +231,153 @@ begin
         continue when before.through_ledger_id >= state.through_ledger_id;
 
         with removed as (
-            delete from ${schema}.xp_ledger as entry
+            delete from ${schema}.xp_ledger as stored
             where
-                entry.user_id = state.user_id
-                and entry.ledger_id <= state.through_ledger_id
-            returning entry.amount, entry.reason
+                stored.user_id = state.user_id
+                and stored.ledger_id <= state.through_ledger_id
+            returning stored
+        )
+
+        select array_agg(removed.stored order by (removed.stored).ledger_id)
+        into entries
+        from removed;
+
+        select
+            max(removed.ledger_id) as through_ledger_id,
+            count(*) as entries,
+            coalesce(sum(removed.amount), 0) as amount,
+            coalesce(sum(removed.amount) filter (
+                where
+                    removed.metadata @> '{"affectsLifetime": true}'
+                    or (removed.amount > 0 and removed.reverses_ledger_id is null)
+            ), 0) as lifetime_amount,
+            count(*) filter (where removed.reason = 'DAILY_LOGIN') as claims
+        into gone
+        from unnest(entries) as removed;
+
+        select coalesce(jsonb_object_agg(brought.season_id, brought.amount), '{}')
+        into totals
+        from (
+            select
+                part.season_id,
+                sum(part.amount) as amount
+            from (
+                select
+                    removed.season_id,
+                    removed.amount
+                from unnest(entries) as removed
+                where removed.season_id is not null
+                union all
+                select
+                    earlier.season_id,
+                    earlier.amount::bigint
+                from jsonb_each_text(before.season_totals) as earlier (season_id, amount)
+            ) as part
+            group by part.season_id
+        ) as brought;
+
+        -- The season moves as rules/balance.py says.
+        season_now := before.season_id;
+        seasonal_now := coalesce(before.seasonal_xp, 0);
+        for entry in
+            select
+                removed.amount,
+                removed.season_id,
+                removed.reverses_ledger_id
+            from unnest(entries) as removed
+            where removed.season_id is not null
+            order by removed.ledger_id
+        loop
+            if season_now is null or entry.season_id = season_now then
+                season_now := entry.season_id;
+                seasonal_now := seasonal_now + entry.amount;
+            elsif entry.reverses_ledger_id is null then
+                season_now := entry.season_id;
+                seasonal_now := entry.amount;
+            end if;
+        end loop;
+
+        if
+            row(
+                state.through_ledger_id,
+                state.ledger_rows,
+                state.current_balance,
+                state.lifetime_xp,
+                state.seasonal_xp,
+                state.season_id,
+                state.season_totals
+            ) is distinct from row(
+                gone.through_ledger_id,
+                gone.entries + coalesce(before.ledger_rows, 0),
+                gone.amount + coalesce(before.current_balance, 0),
+                gone.lifetime_amount + coalesce(before.lifetime_xp, 0),
+                seasonal_now,
+                season_now,
+                totals
+            )
+        then
+            raise exception 'what is stored of player % is not what was archived', state.user_id
+            using errcode = 'restrict_violation', constraint = 'xp_archives_same_rows';
+        end if;
+
+        if exists (
+            select 1
+            from ${schema}.xp_streaks as streak
+            where
+                streak.user_id = state.user_id
+                and streak.last_reward_day_id <= state.last_reward_day_id
+        ) then
+            raise exception 'the last award of player % must stay', state.user_id
+            using errcode = 'restrict_violation', constraint = 'xp_archives_last_award';
+        end if;
+
+        with removed as (
+            delete from ${schema}.xp_awards as stored
+            where
+                stored.user_id = state.user_id
+                and stored.reward_day_id <= state.last_reward_day_id
+            returning stored.reward_day_id, stored.created_at, stored.model_state_snapshot
         )
 
         select
-            count(*) as entries,
-            coalesce(sum(removed.amount), 0) as amount,
-            count(*) filter (where removed.reason = 'DAILY_LOGIN') as claims
-        into gone
-        from removed;
+            removed.reward_day_id,
+            removed.created_at,
+            removed.model_state_snapshot as snapshot,
+            count(*) over () as awards
+        into award
+        from removed
+        order by removed.reward_day_id desc
+        limit 1;
 
-        awards_gone := 0;
-        if state.last_reward_day_id is not null then
-            if exists (
-                select 1
-                from ${schema}.xp_streaks as streak
-                where
-                    streak.user_id = state.user_id
-                    and streak.last_reward_day_id <= state.last_reward_day_id
-            ) then
-                raise exception 'the last award of player % must stay', state.user_id
-                using errcode = 'restrict_violation', constraint = 'xp_archives_last_award';
-            end if;
-
-            delete from ${schema}.xp_awards as award
-            where
-                award.user_id = state.user_id
-                and award.reward_day_id <= state.last_reward_day_id;
-            get diagnostics awards_gone = row_count;
-        end if;
+        select carried.award_rows
+        into awards_before
+        from ${schema}.xp_awards_carried as carried
+        where carried.user_id = state.user_id;
 
         if
-            gone.entries <> state.ledger_rows - coalesce(before.ledger_rows, 0)
-            or gone.amount <> state.current_balance - coalesce(before.current_balance, 0)
-            or gone.claims <> awards_gone
+            gone.claims <> coalesce(award.awards, 0)
+            or row(
+                state.last_reward_day_id,
+                state.last_claimed_at,
+                state.award_rows,
+                to_jsonb(state.current_streak),
+                to_jsonb(state.longest_streak),
+                to_jsonb(state.grace_used),
+                state.model_state
+            ) is distinct from row(
+                award.reward_day_id,
+                award.created_at,
+                award.awards + coalesce(awards_before, 0),
+                award.snapshot #> '{streak,current}',
+                award.snapshot #> '{streak,longest}',
+                award.snapshot #> '{streak,grace_used}',
+                case
+                    when award.awards > 0 then coalesce(award.snapshot -> 'model_state', '{}')
+                end
+            )
         then
             raise exception 'what is stored of player % is not what was archived', state.user_id
-            using errcode = 'integrity_constraint_violation', constraint = 'xp_archives_same_rows';
+            using errcode = 'restrict_violation', constraint = 'xp_archives_same_awards';
         end if;
 
         insert into ${schema}.xp_ledger_carried as carried (
@@ -252,7 +413,7 @@ begin
                 season_totals = excluded.season_totals,
                 archive_id = excluded.archive_id;
 
-        if awards_gone > 0 then
+        if gone.claims > 0 then
             insert into ${schema}.xp_awards_carried as carried (
                 user_id,
                 last_reward_day_id,
@@ -296,7 +457,7 @@ end
 $$;
 
 comment on function ${schema}.archive_rows(uuid, jsonb) is
-'Deletes the rows of these players up to what an archive has of them, and keeps what they add up to. Refuses where that is not the same. Answers how many ledger rows.';
+'Deletes the rows of these players up to what an archive has of them, and keeps what they add up to: counted anew, and refused where the archive says otherwise. Answers how many ledger rows.';
 
 revoke execute on function ${schema}.archive_rows(uuid, jsonb) from public;
 
@@ -352,5 +513,23 @@ ${schema}.xp_archives,
 ${schema}.xp_ledger_carried,
 ${schema}.xp_awards_carried
 to emberkeep_service;
-grant insert, update, delete on ${schema}.xp_archives to emberkeep_service;
+grant insert (
+    archive_id,
+    archived_before,
+    location,
+    actor,
+    reason,
+    started_at
+) on ${schema}.xp_archives to emberkeep_service;
+grant update (
+    state,
+    manifest_sha256,
+    players,
+    ledger_rows,
+    award_rows,
+    net_xp,
+    finished_at
+) on ${schema}.xp_archives to emberkeep_service;
+-- Only of one whose files were never finished: see xp_archives_keep_record.
+grant delete on ${schema}.xp_archives to emberkeep_service;
 grant execute on function ${schema}.archive_rows(uuid, jsonb) to emberkeep_service;

@@ -88,12 +88,11 @@ from xp.xp_archives as archive
 where archive.state <> 'deleted';
 
 -- name: insert_archive
--- Refused where another is unfinished: xp_archives_unfinished_uidx.
+-- In state writing. Refused where another is unfinished: xp_archives_unfinished_uidx.
 insert into xp.xp_archives (
     archive_id,
     archived_before,
     location,
-    state,
     actor,
     reason,
     started_at
@@ -102,7 +101,6 @@ values (
     %(archive_id)s,
     %(before)s,
     %(location)s,
-    'writing',
     %(actor)s,
     %(reason)s,
     %(now)s
