@@ -79,6 +79,12 @@ async def test_the_largest_exact_number_passes(lone_client: Client, player_token
     assert reply.status == 201
 
 
+async def test_no_body_at_all_is_said_to_be_missing(client: Client, service_token: str) -> None:
+    reply = await client.call("POST", "/v1/players/p-1/notes", b"", token=service_token)
+    assert (reply.status, reply.json()["code"]) == (422, "request.invalid")
+    assert reply.json()["errors"] == [{"path": "", "message": "a JSON body is required"}]
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "x"])
 @pytest.mark.parametrize("lane", ["/v1/hot", "/v1/hot/"])
 async def test_a_body_of_another_type_is_refused(

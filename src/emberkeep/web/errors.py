@@ -116,6 +116,10 @@ _FRAMEWORK: Final[Mapping[int, tuple[type[EmberkeepError], str]]] = {
 }
 
 _UNAVAILABLE_RETRY_S: Final = 1
+# The framework's own words for what is not there; it does not say so as validation.
+_MISSING_PARAMETER: Final = re.compile(
+    r"Missing required (?:query|header|cookie) parameter '(?P<name>[^']+)' for path"
+)
 _WORD_START: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -224,7 +228,17 @@ def _retry_after(error: EmberkeepError) -> tuple[bytes, bytes]:
 
 def _field_errors(error: HTTPException) -> tuple[FieldError, ...]:
     """Return the fields that the framework's own validation names."""
+    missing = _MISSING_PARAMETER.match(error.detail)
+    if missing is not None:
+        return (FieldError(missing["name"], "is required"),)
     if not isinstance(error.extra, list):
         return ()
     found = cast("list[dict[str, str]]", error.extra)
-    return tuple(FieldError(e.get("key", ""), e.get("message", "is not valid")) for e in found)
+    return tuple(_name_field(e.get("key", ""), e.get("message", "is not valid")) for e in found)
+
+
+def _name_field(key: str, message: str) -> FieldError:
+    # Where there is no body at all, the framework misses the handler's argument: a KeyError's text.
+    if (key, message) == ("data", "'data'"):
+        return FieldError("", "a JSON body is required")
+    return FieldError(key, message)

@@ -69,3 +69,9 @@ async def test_a_span_that_cannot_be_is_refused(api: Api, span: str) -> None:
 
 async def test_players_do_not_see_what_all_are_paid(api: Api) -> None:
     assert (await api.call("GET", DAILY, role=Role.PLAYER, subject="a")).status == 403
+
+
+async def test_a_span_without_a_day_is_told_which(api: Api) -> None:
+    reply = await api.call("GET", "/v1/xp/aggregates/daily?to=2026-03-01")
+    assert (reply.status, reply.json()["code"]) == (422, "request.invalid")
+    assert reply.json()["errors"] == [{"path": "from", "message": "is required"}]
