@@ -11,6 +11,7 @@ from emberkeep.xp.model import AnchorStrategy, ClaimWindow, Season, SeasonId
 from emberkeep.xp.rules.time_zone import (
     Granted,
     Refused,
+    SeasonCap,
     Unchanged,
     Zones,
     decide_change,
@@ -33,6 +34,7 @@ def decide(
     *,
     last: datetime.datetime | None = None,
     cooldown_days: int = 7,
+    cap: SeasonCap | None = None,
     start_minutes: int | None = 0,
     now: datetime.datetime = NOON,
 ) -> Unchanged | Granted | Refused:
@@ -46,6 +48,7 @@ def decide(
         wanted=wanted,
         last_granted_at=last,
         cooldown_days=cooldown_days,
+        cap=cap,
         window=None if start_minutes is None else window,
         now=now,
     )
@@ -78,10 +81,17 @@ def test_the_cooldown_ends_to_the_instant(passed_hours: float, *, is_open: bool)
         assert answer == Refused(hours(168))
 
 
-def test_taking_back_a_change_that_waits_is_a_change() -> None:
+@pytest.mark.parametrize("cooldown_days", [0, 7])
+@pytest.mark.parametrize("cap", [None, SeasonCap(limit=1, used=1, opens_at=hours(999))])
+def test_a_change_that_waits_can_be_taken_back_whatever_refuses_another(
+    cooldown_days: int, cap: SeasonCap | None
+) -> None:
     waiting = Zones(zone="Europe/Berlin", next_zone="Asia/Tokyo", next_at=hours(11))
-    assert decide(waiting, "Europe/Berlin", last=NOON) == Refused(hours(168))
-    assert decide(waiting, "Europe/Berlin", last=NOON, cooldown_days=0) == Granted(BERLIN, NOON)
+    answer = decide(waiting, "Europe/Berlin", last=NOON, cooldown_days=cooldown_days, cap=cap)
+    assert answer == Granted(BERLIN, NOON)
+    if cooldown_days or cap:
+        third = decide(waiting, "Asia/Seoul", last=NOON, cooldown_days=cooldown_days, cap=cap)
+        assert isinstance(third, Refused)
 
 
 @pytest.mark.parametrize(

@@ -337,6 +337,21 @@ async def test_none_is_allowed_within_seasons_and_the_cooldown_alone_holds_outsi
     assert cooling.value.facts == {"opens_at": local("UTC", "2026-08-08T00:00")}
 
 
+async def test_a_change_that_waits_is_taken_back_whatever_cooldown_and_season_say(
+    world: World, operator: Operator
+) -> None:
+    world.add_players("p", zone="UTC")
+    rule = make_rule(1, cooldown_days=10)
+    noon = local("UTC", "2026-06-25T12:00")
+    await operator.move("p", BERLIN, noon, rule)
+    await operator.move("p", "UTC", noon + HOUR, rule)
+    zones = world.execute("select reward_tz, next_reward_tz from xp.xp_users")
+    assert zones == [("UTC", None)]
+    # It was a change all the same: the next one waits.
+    with pytest.raises(TimeZoneLimit):
+        await operator.move("p", BERLIN, noon + 2 * HOUR, rule)
+
+
 async def test_the_reason_that_holds_longer_says_when(world: World, operator: Operator) -> None:
     world.add_players("p", zone="UTC")
     rule = make_rule(1, cooldown_days=10)

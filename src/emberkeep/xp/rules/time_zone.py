@@ -91,12 +91,13 @@ def decide_change(
         return Unchanged(now)
     if zones.next_at is not None and wanted == zones.next_zone:
         return Unchanged(zones.next_at)
+    if wanted == zones.zone:
+        # Taking back a change that has not happened yet needs no boundary, and is never refused:
+        # what the cooldown and the cap guard against is to be paid by two clocks, and here is one.
+        return Granted(Zones(zone=wanted), now)
     refused = _refuse(last_granted_at, cooldown_days, cap, now)
     if refused is not None:
         return refused
-    if wanted == zones.zone:
-        # Taking back a change that has not happened yet needs no boundary.
-        return Granted(Zones(zone=wanted), now)
     today = reward_day.find_reward_day(at=now, time_zone=zones.zone, window=window or CALENDAR_DAY)
     changed = Zones(zone=zones.zone, next_zone=wanted, next_at=today.next_at)
     return Granted(changed, today.next_at)
