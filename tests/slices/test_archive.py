@@ -29,9 +29,9 @@ from emberkeep.xp.model import (
     PlayerId,
     ReversalWish,
 )
-from emberkeep.xp.service import archive, ledger, verify
+from emberkeep.xp.service import archive, ledger, simulation, verify
 from emberkeep.xp.service.reversal import reverse_entry
-from tests.claiming import World, at, claim, make_policy, open_writer
+from tests.claiming import KEY, World, at, claim, make_policy, open_writer
 from tests.conftest import lend_database
 
 if TYPE_CHECKING:
@@ -301,6 +301,34 @@ async def test_an_archived_row_cannot_be_reversed(world: World, tmp_path: Path) 
                 now=LATER,
             )
     assert refused.value.facts["archived_through"] > ledger_id
+
+
+async def test_a_simulation_says_that_archived_claims_are_not_replayed(
+    world: World, tmp_path: Path
+) -> None:
+    async def simulate() -> tuple[int, tuple[str, ...]]:
+        async with await connect(world.dsn) as conn:
+            lineup = await simulation.find_lineup(
+                conn, versions=[(KEY, 1)], documents=[], now=LATER
+            )
+            found = await simulation.simulate_recorded_claims(
+                conn,
+                lineup,
+                simulation.Span(),
+                sample_percent=100,
+                max_claims=None,
+                on_progress=lambda _, __: None,
+            )
+        return found.versions[0].claims, found.notes
+
+    claims, notes = await simulate()
+    assert not notes
+    report = await run_archive(world.dsn, tmp_path, day=45)
+    ((day,),) = world.execute("select max(last_reward_day_id) from xp.xp_awards_carried")
+    assert await simulate() == (
+        claims - report.award_rows,
+        (f"claims up to {day} were archived and are not replayed",),
+    )
 
 
 async def test_an_erased_player_leaves_nothing_and_the_archive_goes_on(

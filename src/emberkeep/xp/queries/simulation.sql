@@ -32,6 +32,12 @@ where
     action.kind in ('freezes_granted', 'repaired')
     and mod(action.user_id, 100) < %(sample_percent)s;
 
+-- name: find_last_archived_day
+-- The last day of which an award of these players was archived; null where none was.
+select max(carried.last_reward_day_id)
+from xp.xp_awards_carried as carried
+where mod(carried.user_id, 100) < %(sample_percent)s;
+
 -- name: list_player_ids
 -- The callers' own ids of these players, in order of ours.
 select player.external_user_id

@@ -270,6 +270,9 @@ async def simulate_recorded_claims(
                 *_note_actions(
                     await store.count_other_actions(conn, sample_percent=sample_percent)
                 ),
+                *_note_archived(
+                    await store.find_last_archived_day(conn, sample_percent=sample_percent)
+                ),
             ],
         )
         return await _name_players(conn, simulation)
@@ -305,6 +308,12 @@ def _note_actions(count: int) -> list[str]:
     if not count:
         return []
     return [f"{count:,} grants of freezes and repairs of streaks are not replayed"]
+
+
+def _note_archived(day: datetime.date | None) -> list[str]:
+    if day is None:
+        return []
+    return [f"claims up to {day} were archived and are not replayed"]
 
 
 def _forget_cooldown(policy: Policy) -> ClaimWindow:

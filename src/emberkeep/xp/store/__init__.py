@@ -145,6 +145,7 @@ from emberkeep.xp.store.simulation import (
     copy_recorded_claims,
     count_other_actions,
     count_recorded_claims,
+    find_last_archived_day,
     list_player_ids,
 )
 from emberkeep.xp.store.streaks import (
@@ -213,6 +214,7 @@ __all__ = [
     "delete_rank_markers",
     "delete_season",
     "delete_segment",
+    "find_last_archived_day",
     "find_reversal",
     "forget_archive",
     "has_balances_of_season",

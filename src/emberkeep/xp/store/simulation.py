@@ -71,6 +71,14 @@ async def count_other_actions(conn: Connection, *, sample_percent: int) -> int:
     return row[0]
 
 
+async def find_last_archived_day(conn: Connection, *, sample_percent: int) -> datetime.date | None:
+    """Return the last day of which an award is in no table any more; None where all are."""
+    cursor = await conn.execute(SQL["find_last_archived_day"], {"sample_percent": sample_percent})
+    row = await cursor.fetchone()
+    assert row is not None, "an aggregate has one row"
+    return None if row[0] is None else datetime.date.fromisoformat(row[0])
+
+
 async def list_player_ids(conn: Connection, *, user_ids: Sequence[int]) -> list[PlayerId]:
     """Return the ids that the platform gave the players of these numbers, which are in order."""
     cursor = await conn.execute(SQL["list_player_ids"], {"user_ids": list(user_ids)})
