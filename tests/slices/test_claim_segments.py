@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from emberkeep.base import clock
+from emberkeep.base.etag import Stale
 from emberkeep.xp.commands import app
 from emberkeep.xp.model import PlayerId, Receipt, SegmentInUse
+from emberkeep.xp.rules.policy import render_policy
 from tests.claiming import (
     KEY,
     LONG_AGO,
@@ -29,6 +33,7 @@ from tests.claiming import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from click.testing import Result
 
@@ -186,6 +191,37 @@ async def test_the_next_batch_follows_a_new_rule(world: World) -> None:
 runner = CliRunner()
 
 
+async def test_a_version_for_a_segment_only_is_never_in_force_for_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As docs/how-to/segment-players.md says: scheduled, given to the segment, and cancelled."""
+    monkeypatch.setenv("EMBERKEEP_DATABASE_URL", world.dsn)
+    world.add_players("a", "b")
+    document = tmp_path / "own.json"
+    document.write_text(json.dumps(render_policy(make_policy(base_xp=7)), default=str))
+    instant = (clock.read_now() + datetime.timedelta(days=30)).isoformat()
+
+    def find_versions() -> list[int]:
+        return [json.loads(run("of", p, "--json").stdout)["policy_version"] for p in ("a", "b")]
+
+    def act() -> None:
+        usual = find_versions()[1]
+        drafted = runner.invoke(app, ["policies", "draft", str(document), "--json"])
+        version = json.loads(drafted.stdout)["policy_version"]
+        assert runner.invoke(app, ["policies", "publish", KEY, "--at", instant]).exit_code == 0
+        run("put", "own", "--name", "Own")
+        run("add", "own", "a")
+        assert run("overrides", KEY, f"own={version}").exit_code == 0
+        assert find_versions() == [version, usual]
+        assert runner.invoke(app, ["policies", "cancel", KEY]).exit_code == 0
+        assert find_versions() == [version, usual]
+        for player, xp in (("a", 7), ("b", 300)):
+            told = runner.invoke(app, ["eligibility", player, "--json"])
+            assert json.loads(told.stdout)["projected_xp"] == xp
+
+    await asyncio.to_thread(act)
+
+
 def run(*arguments: str) -> Result:
     return runner.invoke(app, ["segments", *arguments])
 
@@ -200,6 +236,16 @@ async def test_segments_are_kept_at_the_command_line(
         put = run("put", "vip", "--name", "VIP", "--rule", 'player.id == "a"', "--json")
         assert (put.exit_code, json.loads(put.stdout)["revision"]) == (0, 1)
         assert run("put", "vip", "--name", "VIP", "--rule", "nonsense(").exception is not None
+        assert run("put", "new").exit_code == 2, "a new segment needs a name"
+        named = json.loads(run("put", "vip", "--name", "Very", "--json").stdout)
+        assert (named["display_name"], named["rule"]) == ("Very", 'player.id == "a"')
+        told = json.loads(run("put", "vip", "--description", "Few", "--no-rule", "--json").stdout)
+        assert (told["display_name"], told["description"], told["rule"]) == ("Very", "Few", None)
+        assert run("put", "vip", "--rule", "true", "--no-rule").exit_code == 2
+        back = run("put", "vip", "--name", "VIP", "--rule", 'player.id == "a"', "--json")
+        assert json.loads(back.stdout)["description"] == "Few"
+        stale = run("put", "vip", "--name", "VIP", "--revision", "1")
+        assert isinstance(stale.exception, Stale)
         added = run("add", "vip", "b", "nobody", "--reason", "asked", "--json")
         assert (added.exit_code, json.loads(added.stdout)["changed"]) == (1, 1)
         assert "VIP" in run("list").stdout

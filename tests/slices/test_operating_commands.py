@@ -80,7 +80,7 @@ def test_the_calendar_is_written_read_and_changed(world: World) -> None:
     assert _say("seasons", "show", "far").split()[-2:] == ["Far", "off"]
     tag = created["etag"]
     moved = _ask("seasons", "edit", "far", "--start", "2100-01-02", *days[2:], "--if-match", tag)
-    assert (moved["start_date"], moved["display_name"]) == ("2100-01-02", "far")
+    assert (moved["start_date"], moved["display_name"]) == ("2100-01-02", "Far off")
     assert isinstance(_run("seasons", "edit", "far", *days, "--if-match", tag).exception, Stale)
     assert [s["season_id"] for s in _ask("seasons", "list", "--when", "next")] == ["far"]
     assert "far" in _say("seasons", "list")

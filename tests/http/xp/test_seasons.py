@@ -30,6 +30,15 @@ async def test_a_season_is_added_and_read(api: Api) -> None:
     assert (missing.status, missing.json()["code"]) == (404, "xp.season_unknown")
 
 
+async def test_an_edit_that_says_no_display_name_keeps_it(api: Api) -> None:
+    await api.call("POST", SEASONS, SUMMER | {"season_id": "summer", "display_name": "Summer!"})
+    edited = await api.call("PUT", f"{SEASONS}/summer", SUMMER | {"end_date": "2026-09-30"})
+    assert (edited.status, edited.json()["display_name"]) == (200, "Summer!")
+    renamed = await api.call("PUT", f"{SEASONS}/summer", SUMMER | {"display_name": "Sun"})
+    assert renamed.json()["display_name"] == "Sun"
+    assert await api.get(f"{SEASONS}/summer") == renamed.json()
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [

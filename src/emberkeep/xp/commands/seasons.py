@@ -45,6 +45,15 @@ DisplayName = Annotated[
     str | None,
     typer.Option(metavar="TEXT", help="What players read; none: its name.", callback=check_text),
 ]
+NewDisplayName = Annotated[
+    str | None,
+    typer.Option(
+        "--display-name",
+        metavar="TEXT",
+        help="What players read; none: as it is.",
+        callback=check_text,
+    ),
+]
 TimeZone = Annotated[
     str, typer.Option(metavar="IANA", help="Whose reward day it is.", callback=check_text)
 ]
@@ -128,12 +137,12 @@ def edit(
     season_id: Name,
     start: Day,
     end: Day,
-    display_name: DisplayName = None,
+    display_name: NewDisplayName = None,
     reason: Reason = "",
     if_match: IfMatch = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a season that has begun nowhere on earth. All of it is to be said."""
+    """Change a season that has begun nowhere on earth. Its name stays unless another is said."""
     season = _make(season_id, start, end, display_name)
 
     async def act(conn: Connection, _: Settings, now: datetime.datetime) -> Season:

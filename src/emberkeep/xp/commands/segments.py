@@ -37,6 +37,7 @@ from emberkeep.xp.model import (
     Segment,
     SegmentEstimate,
     SegmentKey,
+    SegmentUnknown,
     SegmentWish,
 )
 from emberkeep.xp.service import membership, policies, segments
@@ -130,34 +131,45 @@ def _show(segment: Segment, as_json: bool) -> None:
 
 def put(
     segment: Key,
-    name: Annotated[str, typer.Option(help="What people read.", callback=check_text)],
-    description: Annotated[str, typer.Option(callback=check_text)] = "",
+    name: Annotated[
+        str | None,
+        typer.Option(help="What people read; a new segment needs it.", callback=check_text),
+    ] = None,
+    description: Annotated[str | None, typer.Option(callback=check_text)] = None,
     rule: Annotated[
         str | None, typer.Option(metavar="CEL", help="Who belongs to it.", callback=check_text)
     ] = None,
     rule_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="The rule, from a file; `-`: the input.")
     ] = None,
+    no_rule: Annotated[
+        bool, typer.Option("--no-rule", help="Take the rule away: members by hand only.")
+    ] = False,
     revision: Annotated[
         int | None, typer.Option(min=1, help="Only if this is still the revision that is there.")
     ] = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Create a segment, or write over it. Without a rule it has members by hand only."""
-    if rule is not None and rule_file is not None:
-        raise typer.BadParameter("--rule or --rule-file, not both")
+    """Create a segment, or change what is said of one: what is not said stays as it is."""
+    if (rule is not None) + (rule_file is not None) + no_rule > 1:
+        raise typer.BadParameter("one of --rule, --rule-file and --no-rule")
     if rule_file is not None:
         rule = _read_text(rule_file)
-    wish = SegmentWish(
-        segment_key=SegmentKey(segment), display_name=name, description=description, rule=rule
-    )
 
     async def act(conn: Connection) -> tuple[Segment, bool]:
+        present = await _find(conn, SegmentKey(segment))
+        if present is None and name is None:
+            raise typer.BadParameter("there is no such segment yet: a new one needs --name")
+        wish = _complete(
+            present, segment, name=name, description=description, rule=rule, no_rule=no_rule
+        )
+        seen = None if present is None else present.revision
         return await segments.put_segment(
             conn,
             wish=wish,
-            expected_revision=revision,
+            # What was not said was read: if somebody changes it meanwhile, it is not undone.
+            expected_revision=seen if revision is None else revision,
             actor=_ACTOR,
             reason=reason,
             now=clock.read_now(),
@@ -165,8 +177,37 @@ def put(
 
     kept, is_new = _run(act)
     if not as_json:
-        hint("created" if is_new else "written over")
+        hint("created" if is_new else "changed")
     _show(kept, as_json)
+
+
+async def _find(conn: Connection, segment_key: SegmentKey) -> Segment | None:
+    try:
+        return await segments.read_segment(conn, segment_key=segment_key)
+    except SegmentUnknown:
+        return None
+
+
+def _complete(
+    present: Segment | None,
+    segment: str,
+    *,
+    name: str | None,
+    description: str | None,
+    rule: str | None,
+    no_rule: bool,
+) -> SegmentWish:
+    """Return what was said, and of the segment there is what was not."""
+    if present is not None:
+        name = present.display_name if name is None else name
+        description = present.description if description is None else description
+        rule = present.rule if rule is None and not no_rule else rule
+    return SegmentWish(
+        segment_key=SegmentKey(segment),
+        display_name=name or "",
+        description=description or "",
+        rule=rule,
+    )
 
 
 def _read_text(path: str) -> str:

@@ -52,7 +52,7 @@ class SeasonBody(Body, frozen=True):
 
 
 class SeasonEdit(Body, frozen=True):
-    """What a season is to be. All of it: a display name that is not given is the season's name."""
+    """What a season is to be. A display name that is not given stays as it is."""
 
     start_date: datetime.date
     end_date: datetime.date

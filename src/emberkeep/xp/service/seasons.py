@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Final
 
+import msgspec
+
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import Stale, format_etag
 from emberkeep.xp import store
@@ -68,6 +70,8 @@ async def edit_season(
 ) -> Season:
     """Write `season` over the one of its name, which has not begun; return it.
 
+    Without a display name it keeps the one it has.
+
     :param expected_tag: of what the editor has seen; None overwrites whatever is there
     :raises SeasonInvalid: when its dates or its display name, or the reason, cannot be used
     :raises SeasonUnknown: when there is none of this name
@@ -80,7 +84,10 @@ async def edit_season(
 
     async def write() -> Season:
         before = await _lock(conn, season.season_id, expected_tag, now=now)
-        await store.update_season(conn, season=season)
+        display_name = season.display_name or before.display_name
+        await store.update_season(
+            conn, season=msgspec.structs.replace(season, display_name=display_name)
+        )
         await _check_unclaimed(conn, before)
         await _check_end(conn, season)
         after = await read_season(conn, season_id=season.season_id)
