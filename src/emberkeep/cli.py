@@ -9,6 +9,7 @@ import asyncio
 import datetime
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Coroutine, Sequence
@@ -31,6 +32,7 @@ from emberkeep.base.doctor.model import Finding, Level
 from emberkeep.base.errors import EmberkeepError, Invalid, Unavailable
 from emberkeep.base.identity import Principal, Role
 from emberkeep.base.place import Place, open_place
+from emberkeep.base.postgres import default_data_dir
 from emberkeep.events.commands import app as events_app
 from emberkeep.migrate.commands import app as migrate_app
 from emberkeep.web import server
@@ -56,6 +58,7 @@ app.add_typer(xp_app)
 
 _REFUSED: Final = 1
 _TTL: Final = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<unit>[smhd])")
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST_TTL: Final = datetime.timedelta(days=366)
 _FIRST_TOKEN_TTL: Final = datetime.timedelta(hours=24)
@@ -124,6 +127,13 @@ def token(
     player: Annotated[
         str | None, typer.Option(metavar="ID", help="The player that a player's token is for.")
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who will use a token that is no player's; audits say so. None: the role.",
+        ),
+    ] = None,
     ttl: Annotated[str, typer.Option(help="How long it holds: 30m, 12h, 7d.")] = "1h",
     as_json: AsJson = False,
 ) -> None:
@@ -133,9 +143,13 @@ def token(
             "needs --player ID" if player is None else "is for all players: leave --player out"
         )
         raise typer.BadParameter(f"--role {role} {problem}")
+    if name is not None and role is Role.PLAYER:
+        raise typer.BadParameter("--role player is named by --player ID: leave --name out")
+    if name is not None and _SUBJECT.fullmatch(name) is None:
+        raise typer.BadParameter("--name is 1 to 64 letters, digits and . _ - @")
     lifetime = _parse_ttl(ttl)
     now = clock.read_now()
-    principal = Principal(player or role.value, role)
+    principal = Principal(player or name or role.value, role)
     text = _make_token(wiring.read_keys(_load_settings()), principal, lifetime, now)
     if as_json:
         answer = {
@@ -349,6 +363,9 @@ def _show_embedded(place: Place) -> None:
     if place.embedded_version is not None:
         where = f"embedded, in {place.data_dir}"
         _out.print(f"  database        PostgreSQL {place.embedded_version}, {where}", markup=False)
+        if place.data_dir is not None and place.data_dir != default_data_dir().absolute():
+            setting = f"EMBERKEEP_DATA_DIR={shlex.quote(str(place.data_dir))}"
+            _out.print(f"  other commands  {setting} emberkeep …", markup=False)
 
 
 def _make_first_token(keys: Keys) -> str:

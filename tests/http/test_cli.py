@@ -19,8 +19,9 @@ import pytest
 
 from emberkeep import cli
 from emberkeep.base import clock
-from emberkeep.base.config import Secret
+from emberkeep.base.config import Secret, Settings
 from emberkeep.base.identity import Principal, Role
+from emberkeep.base.place import Place
 from emberkeep.web.auth import Keys, read_token
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ def test_a_token_goes_plain_to_standard_output(
         ("token", "--role", "player"),
         ("token", "--role", "operator", "--player", "p-1"),
         ("token", "--role", "emperor"),
+        ("token", "--role", "player", "--player", "p-1", "--name", "dana"),
+        ("token", "--role", "operator", "--name", ""),
+        ("token", "--role", "operator", "--name", "dana smith"),
+        ("token", "--role", "operator", "--name", "d" * 65),
         ("token", "--role", "operator", "--ttl", "5"),
         ("token", "--role", "operator", "--ttl", "0s"),
         ("token", "--role", "operator", "--ttl", "367d"),
@@ -76,6 +81,35 @@ def test_a_token_goes_plain_to_standard_output(
 )
 def test_misuse_ends_with_2(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
     assert _run(monkeypatch, *arguments) == 2
+
+
+@pytest.mark.parametrize(("said", "subject"), [(("--name", "d.n-_@4"), "d.n-_@4"), ((), "admin")])
+def test_a_token_that_is_no_player_s_is_somebody_s_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    said: tuple[str, ...],
+    subject: str,
+) -> None:
+    assert _run(monkeypatch, "token", "--role", "admin", *said) == 0
+    token = capsys.readouterr().out.strip()
+    principal, _ = read_token(Keys(Secret(KEY)), token, now=clock.read_now())
+    assert principal == Principal(subject, Role.ADMIN)
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_the_banner_says_how_other_commands_find_the_same_data(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    *,
+    is_default: bool,
+) -> None:
+    monkeypatch.setattr("emberkeep.cli.default_data_dir", lambda: tmp_path / "usual")
+    data_dir = tmp_path / ("usual" if is_default else "my data")
+    place = Place(dsn="", owner_dsn="", embedded_version="17.0", data_dir=data_dir)
+    cli._greet(Settings(), place, None, as_json=False)
+    said = capsys.readouterr().out
+    assert (f"EMBERKEEP_DATA_DIR='{data_dir}' emberkeep" in said) is not is_default
 
 
 def test_a_refusal_names_everything_at_once_and_ends_with_1(
