@@ -132,4 +132,5 @@ def _describe(value: KeptStreak | StreakState | Balance | None) -> str:
         case KeptStreak():
             last_day = value.last_reward_day_id
     figures = f"{value.current_streak}, longest {value.longest_streak}, grace {value.grace_used}"
-    return f"{figures}, {last_day or 'never claimed'}, {dict(value.model_state)}"
+    kept = "unreadable" if value.model_state is None else dict(value.model_state)
+    return f"{figures}, {last_day or 'never claimed'}, {kept}"
