@@ -13,16 +13,8 @@ from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.console import AsJson, IsSure, confirm, print_json, read_bytes, say, show_table
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag
-from emberkeep.xp.commands.operating import (
-    ACTOR,
-    IfMatch,
-    Limit,
-    Policy,
-    Reason,
-    find_key,
-    run,
-    show_steps,
-)
+from emberkeep.xp.commands.console import ACTOR, Limit, Reason, run
+from emberkeep.xp.commands.operating import IfMatch, Policy, find_key, show_steps
 from emberkeep.xp.model import CatalogueSubject, LevelCurve
 from emberkeep.xp.service import levels as service
 

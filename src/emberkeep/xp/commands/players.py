@@ -12,7 +12,7 @@ from emberkeep.base.config import Settings
 from emberkeep.base.console import INSTANT, AsJson, check_text, hint, print_json, show_table
 from emberkeep.base.db import Connection
 from emberkeep.base.page import Page
-from emberkeep.xp.commands.operating import Limit, run
+from emberkeep.xp.commands.console import Limit, run
 from emberkeep.xp.model import PlayerId, ZoneRequest
 from emberkeep.xp.service import players
 

@@ -11,7 +11,8 @@ import typer
 from emberkeep.base.config import Settings
 from emberkeep.base.console import INSTANT, AsJson, check_text, print_json, say, show_table
 from emberkeep.base.db import Connection
-from emberkeep.xp.commands.operating import Policy, find_key, run
+from emberkeep.xp.commands.console import run
+from emberkeep.xp.commands.operating import Policy, find_key
 from emberkeep.xp.model import Eligibility, PlayerId, PolicyKey, Projection, Verdict
 from emberkeep.xp.service import eligibility as service
 from emberkeep.xp.service import explanation, trial

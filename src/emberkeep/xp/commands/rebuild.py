@@ -22,7 +22,7 @@ from emberkeep.base.console import (
 from emberkeep.base.db import connect
 from emberkeep.base.place import Place
 from emberkeep.migrate import service as migrations
-from emberkeep.xp.commands.operating import ACTOR
+from emberkeep.xp.commands.console import ACTOR
 from emberkeep.xp.model import (
     Balance,
     KeptStreak,

@@ -21,15 +21,8 @@ from emberkeep.base.console import (
 )
 from emberkeep.base.db import Connection
 from emberkeep.base.etag import format_etag
-from emberkeep.xp.commands.operating import (
-    ACTOR,
-    IfMatch,
-    Limit,
-    Reason,
-    find_key,
-    run,
-    show_steps,
-)
+from emberkeep.xp.commands.console import ACTOR, Limit, Reason, run
+from emberkeep.xp.commands.operating import IfMatch, find_key, show_steps
 from emberkeep.xp.model import CatalogueSubject, Season, SeasonId, SeasonOutlook, SeasonSpan
 from emberkeep.xp.rules.catalogue import find_default_version
 from emberkeep.xp.service import seasons as service

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import datetime
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
 
 import typer
 
 from emberkeep.base import clock, page
+from emberkeep.base.config import Settings
 from emberkeep.base.console import (
     INSTANT,
     AsJson,
@@ -18,16 +18,14 @@ from emberkeep.base.console import (
     check_text,
     confirm,
     hint,
-    open_settings,
     print_json,
     read_bytes,
     say,
     show_table,
 )
-from emberkeep.base.db import Connection, connect
-from emberkeep.base.place import Place
-from emberkeep.migrate import service as migrations
-from emberkeep.xp.commands.operating import Limit, Reason, show_steps
+from emberkeep.base.db import Connection
+from emberkeep.xp.commands.console import ACTOR, Answer, Limit, Reason, run
+from emberkeep.xp.commands.operating import show_steps
 from emberkeep.xp.model import (
     CatalogueSubject,
     MemberChanges,
@@ -44,12 +42,10 @@ from emberkeep.xp.service import membership, policies, segments
 from emberkeep.xp.service.catalogue import load_catalogue
 from emberkeep.xp.service.membership import DEFAULT_SAMPLE, MAX_SAMPLE
 
-_ACTOR: Final = "command-line"
 _PAGE: Final = 200
 _OVERRIDE: Final = re.compile(
     r"(?P<segment>[^=]+)=(?P<version>[0-9]{1,9})(:(?P<priority>-?[0-9]{1,4}))?"
 )
-_Answer = TypeVar("_Answer")
 
 _group = typer.Typer(
     name="segments",
@@ -77,20 +73,8 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(_group)
 
 
-@contextlib.asynccontextmanager
-async def _open(place: Place) -> AsyncGenerator[Connection]:
-    await migrations.require_current(place.owner_dsn)
-    async with await connect(place.dsn, application="emberkeep xp segments") as conn:
-        yield conn
-
-
-def _run(act: Callable[[Connection], Awaitable[_Answer]]) -> _Answer:
-    async def run(place: Place) -> _Answer:
-        async with _open(place) as conn:
-            return await act(conn)
-
-    with open_settings() as (_, place):
-        return asyncio.run(run(place))
+def _run(act: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+    return run(lambda conn, _settings, _now: act(conn))
 
 
 def list_all(as_json: AsJson = False) -> None:
@@ -170,7 +154,7 @@ def put(
             wish=wish,
             # What was not said was read: if somebody changes it meanwhile, it is not undone.
             expected_revision=seen if revision is None else revision,
-            actor=_ACTOR,
+            actor=ACTOR,
             reason=reason,
             now=clock.read_now(),
         )
@@ -228,7 +212,7 @@ def delete(
             conn,
             segment_key=SegmentKey(segment),
             expected_revision=None,
-            actor=_ACTOR,
+            actor=ACTOR,
             reason=reason,
             now=clock.read_now(),
         )
@@ -269,7 +253,7 @@ def add(segment: Key, players: Players, reason: Reason = "", as_json: AsJson = F
             conn,
             segment_key=SegmentKey(segment),
             player_ids=[PlayerId(player) for player in players],
-            actor=_ACTOR,
+            actor=ACTOR,
             reason=reason,
             now=clock.read_now(),
         )
@@ -285,7 +269,7 @@ def remove(segment: Key, players: Players, reason: Reason = "", as_json: AsJson 
             conn,
             segment_key=SegmentKey(segment),
             player_ids=[PlayerId(player) for player in players],
-            actor=_ACTOR,
+            actor=ACTOR,
             reason=reason,
             now=clock.read_now(),
         )
@@ -347,20 +331,21 @@ def show_player(
     as_json: AsJson = False,
 ) -> None:
     """Show which segments a player is in now, why, and which version this comes to."""
-    with open_settings() as (settings, place):
+
+    async def act(
+        conn: Connection, settings: Settings, now: datetime.datetime
+    ) -> tuple[PolicyKey, membership.PlayerSegments]:
         key = PolicyKey(policy or settings.default_policy_key)
+        found = await membership.read_player_segments(
+            conn,
+            player_id=PlayerId(player),
+            policy_key=key,
+            catalogue=await load_catalogue(conn),
+            now=now,
+        )
+        return key, found
 
-        async def act() -> membership.PlayerSegments:
-            async with _open(place) as conn:
-                return await membership.read_player_segments(
-                    conn,
-                    player_id=PlayerId(player),
-                    policy_key=key,
-                    catalogue=await load_catalogue(conn),
-                    now=clock.read_now(),
-                )
-
-        found = asyncio.run(act())
+    key, found = run(act)
     if as_json:
         print_json(found)
         return
@@ -403,7 +388,7 @@ def overrides(
                 policy_key=key,
                 overrides=wanted,
                 priorities=ranked,
-                actor=_ACTOR,
+                actor=ACTOR,
                 reason=reason,
                 now=clock.read_now(),
             )

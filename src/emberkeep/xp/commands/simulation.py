@@ -28,6 +28,7 @@ from emberkeep.base.console import (
 )
 from emberkeep.base.db import connect
 from emberkeep.base.place import Place
+from emberkeep.xp.commands.console import parse_day
 from emberkeep.xp.commands.history import open_lines
 from emberkeep.xp.commands.outputs import check_target, render_days, render_files, write_files
 from emberkeep.xp.model import Contender, PolicyKey, Season, Simulation
@@ -56,13 +57,6 @@ def _parse_version(text: str) -> Version:
     return PolicyKey(key), int(number)
 
 
-def _parse_day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError as e:
-        raise typer.BadParameter("is not a day, such as 2026-01-31") from e
-
-
 def simulate(
     policy: Annotated[
         list[Path] | None,
@@ -84,11 +78,11 @@ def simulate(
     ] = None,
     from_day: Annotated[
         datetime.date | None,
-        typer.Option("--from", parser=_parse_day, metavar="DAY", help="The first day counted."),
+        typer.Option("--from", parser=parse_day, metavar="DAY", help="The first day counted."),
     ] = None,
     to_day: Annotated[
         datetime.date | None,
-        typer.Option("--to", parser=_parse_day, metavar="DAY", help="The last day counted."),
+        typer.Option("--to", parser=parse_day, metavar="DAY", help="The last day counted."),
     ] = None,
     sample_percent: Annotated[
         int, typer.Option(min=1, max=100, help="Of the players with recorded claims.")

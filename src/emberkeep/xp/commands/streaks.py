@@ -22,7 +22,7 @@ from emberkeep.base.console import (
 )
 from emberkeep.base.db import Connection
 from emberkeep.base.page import Page
-from emberkeep.xp.commands.operating import ACTOR, Answer, Limit, Reason, run
+from emberkeep.xp.commands.console import ACTOR, Answer, Limit, Reason, parse_day, run
 from emberkeep.xp.model import (
     PauseWish,
     PlayerId,
@@ -41,13 +41,6 @@ _group = typer.Typer(
     help="Streaks: how they stand, and freezes, pauses and repairs.",
     no_args_is_help=True,
 )
-
-
-def _parse_day(text: str) -> datetime.date:
-    try:
-        return datetime.date.fromisoformat(text)
-    except ValueError as e:
-        raise typer.BadParameter("is not a day, such as 2026-01-31") from e
 
 
 def _parse_id(text: str) -> uuid.UUID:
@@ -72,7 +65,7 @@ CauseId = Annotated[
 
 
 def _day_option(name: str, explains: str) -> object:
-    return typer.Option(name, parser=_parse_day, metavar="YYYY-MM-DD", help=explains)
+    return typer.Option(name, parser=parse_day, metavar="YYYY-MM-DD", help=explains)
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from emberkeep.xp.model import (
+    ClaimWindow,
     LevelCurve,
     Noun,
     Override,
@@ -26,7 +27,10 @@ from emberkeep.xp.rules.segment_choice import SegmentDecider
 
 
 class Catalogue(Noun, frozen=True, kw_only=True):
-    """All policies and seasons as they stood at one revision. Small, and shared by all claims."""
+    """All policies and seasons as they stood at one revision. Small, and shared by all claims.
+
+    `segment_windows` are those of the versions that segments could choose, by policy.
+    """
 
     revision: int = 0
     versions: Mapping[PolicyKey, tuple[PolicyVersion, ...]] = msgspec.field(
@@ -34,6 +38,9 @@ class Catalogue(Noun, frozen=True, kw_only=True):
     )
     deciders: Mapping[PolicyKey, SegmentDecider] = msgspec.field(
         default_factory=dict[PolicyKey, SegmentDecider]
+    )
+    segment_windows: Mapping[PolicyKey, frozenset[ClaimWindow]] = msgspec.field(
+        default_factory=dict[PolicyKey, frozenset[ClaimWindow]]
     )
     segments: tuple[Segment, ...] = ()
     seasons: tuple[Season, ...] = ()
@@ -57,12 +64,13 @@ def make_catalogue(
     for version in versions:
         if version.status is not PolicyStatus.DRAFT:
             by_key.setdefault(version.policy.policy_key, []).append(version)
+    usable = {key: _list_usable(found, by_key.get(key, ())) for key, found in overrides.items()}
     return Catalogue(
         revision=revision,
         versions={key: tuple(found) for key, found in by_key.items()},
-        deciders={
-            key: SegmentDecider(_list_usable(found, by_key.get(key, ())), by_segment)
-            for key, found in overrides.items()
+        deciders={key: SegmentDecider(found, by_segment) for key, found in usable.items()},
+        segment_windows={
+            key: _list_windows(found, by_key.get(key, ())) for key, found in usable.items()
         },
         segments=tuple(segments),
         seasons=tuple(sorted(seasons, key=lambda season: season.start_date)),
@@ -75,6 +83,13 @@ def _list_usable(
 ) -> list[Override]:
     published = {version.policy_version for version in versions}
     return [override for override in overrides if override.policy_version in published]
+
+
+def _list_windows(
+    overrides: Iterable[Override], versions: Sequence[PolicyVersion]
+) -> frozenset[ClaimWindow]:
+    chosen = {override.policy_version for override in overrides}
+    return frozenset(v.policy.claim_window for v in versions if v.policy_version in chosen)
 
 
 def make_trial(catalogue: Catalogue, version: PolicyVersion) -> Catalogue:
@@ -151,13 +166,10 @@ def find_next_switch(
 
 def has_one_window(catalogue: Catalogue, *, policy_key: PolicyKey, at: datetime.datetime) -> bool:
     """Say whether days open alike at `at` for all players, whatever segment they are in or enter."""
-    decider = catalogue.deciders.get(policy_key)
-    if decider is None:
+    windows = catalogue.segment_windows.get(policy_key)
+    if not windows:
         return True
-    versions = catalogue.versions[policy_key]
-    chosen = {override.policy_version for override in decider.overrides}
-    in_force = _find_in_force(versions, at)
-    windows = {v.policy.claim_window for v in versions if v.policy_version in chosen}
+    in_force = find_default_version(catalogue, policy_key=policy_key, at=at)
     return in_force is not None and windows <= {in_force.policy.claim_window}
 
 

@@ -17,9 +17,9 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.rules import document
 from emberkeep.xp.rules.document import Reader, format_scaled
+from emberkeep.xp.rules.reason import list_reason_errors
 
 FIRST_LEVEL: Final = 1
-MAX_REASON_CHARACTERS: Final = 500
 
 
 def parse_curve(text: bytes) -> LevelCurveWish:
@@ -46,9 +46,9 @@ def check_reason(reason: str) -> None:
 
     :raises LevelCurveInvalid: if it cannot be kept
     """
-    if len(reason) > MAX_REASON_CHARACTERS:
-        error = FieldError("reason", f"must be at most {MAX_REASON_CHARACTERS} characters")
-        raise LevelCurveInvalid("the reason cannot be kept", (error,))
+    errors = tuple(list_reason_errors(reason))
+    if errors:
+        raise LevelCurveInvalid("the reason cannot be kept", errors)
 
 
 def _check_order(wish: Any, path: str) -> Iterator[FieldError]:

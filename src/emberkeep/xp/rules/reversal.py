@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import LedgerEntry, ReversalInvalid, ReversalOfReversal, ReversalWish
 from emberkeep.xp.rules.grant import AFFECTS_LIFETIME, list_metadata_errors
-
-_MAX_REASON_CHARACTERS: Final = 500
+from emberkeep.xp.rules.reason import MAX_REASON_CHARACTERS
 
 
 def check_reversal(wish: ReversalWish) -> None:
@@ -24,9 +22,9 @@ def check_reversal(wish: ReversalWish) -> None:
 
 def _list_errors(wish: ReversalWish) -> Iterator[FieldError]:
     if wish.reason is not None and not (
-        1 <= len(wish.reason) <= _MAX_REASON_CHARACTERS and wish.reason.isprintable()
+        1 <= len(wish.reason) <= MAX_REASON_CHARACTERS and wish.reason.isprintable()
     ):
-        message = f"must be 1 to {_MAX_REASON_CHARACTERS} characters that can be printed"
+        message = f"must be 1 to {MAX_REASON_CHARACTERS} characters that can be printed"
         yield FieldError("reason", message)
     for name in (AFFECTS_LIFETIME, "reason"):
         if name in wish.metadata:

@@ -18,6 +18,7 @@ from emberkeep.base import clock
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import (
     AnchorStrategy,
+    ClaimWindow,
     InstantOutOfRange,
     RewardDay,
     TimeZoneUnknown,
@@ -28,8 +29,6 @@ from emberkeep.xp.rules.document import show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emberkeep.xp.model import ClaimWindow
-
 _UTC: Final = datetime.UTC
 _DAY: Final = datetime.timedelta(days=1)
 _SECOND: Final = datetime.timedelta(seconds=1)
@@ -39,6 +38,11 @@ _MINUTES_OF_A_DAY: Final = 1440
 # Two days from either end of the calendar every date that is looked at exists, in every zone.
 _EARLIEST: Final = datetime.datetime(1, 1, 4, tzinfo=_UTC)
 _LATEST: Final = datetime.datetime(9999, 12, 28, tzinfo=_UTC)
+
+CALENDAR_DAY: Final = ClaimWindow(
+    start_minutes=0, duration_hours=24, anchor_strategy=AnchorStrategy.ANCHOR_TIMEZONE
+)
+"""The calendar's own day: where no policy has, or can have, a say."""
 
 # The day found last, per zone and window: in a running service the next request wants the same.
 _found: dict[tuple[str, int, int], RewardDay] = {}

@@ -13,6 +13,7 @@ import msgspec
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import Season, SeasonInvalid, SeasonOutlook, SeasonSpan
 from emberkeep.xp.rules.player import is_slug
+from emberkeep.xp.rules.reason import list_reason_errors
 
 RESERVED: Final = frozenset({"current"})
 """Names that stand for something else in paths."""
@@ -20,7 +21,6 @@ RESERVED: Final = frozenset({"current"})
 # Kiritimati's clock is the first to show a new date.
 _EARLIEST_OFFSET: Final = datetime.timedelta(hours=14)
 _MAX_NAME_CHARACTERS: Final = 200
-_MAX_REASON_CHARACTERS: Final = 500
 _TAG_BYTES: Final = 6
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -30,7 +30,7 @@ def check_season(season: Season, *, reason: str) -> None:
 
     :raises SeasonInvalid: with everything that is wrong, with the reason of the step too
     """
-    errors = (*_list_errors(season), *_list_reason_errors(reason))
+    errors = (*_list_errors(season), *list_reason_errors(reason))
     if errors:
         raise SeasonInvalid("the season cannot be used", errors)
 
@@ -40,7 +40,7 @@ def check_reason(reason: str) -> None:
 
     :raises SeasonInvalid: if it cannot be kept
     """
-    errors = tuple(_list_reason_errors(reason))
+    errors = tuple(list_reason_errors(reason))
     if errors:
         raise SeasonInvalid("the reason cannot be kept", errors)
 
@@ -74,11 +74,6 @@ def find_outlook(seasons: Sequence[Season], *, day: datetime.date) -> SeasonOutl
         current=by_span.get(SeasonSpan.CURRENT),
         next=by_span.get(SeasonSpan.NEXT),
     )
-
-
-def _list_reason_errors(reason: str) -> Iterator[FieldError]:
-    if len(reason) > _MAX_REASON_CHARACTERS:
-        yield FieldError("reason", f"must be at most {_MAX_REASON_CHARACTERS} characters")
 
 
 def _list_errors(season: Season) -> Iterator[FieldError]:

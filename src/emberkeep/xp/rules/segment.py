@@ -18,9 +18,7 @@ import msgspec
 
 from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import (
-    AnchorStrategy,
     Balance,
-    ClaimWindow,
     PlayerState,
     SegmentInvalid,
     SegmentWish,
@@ -32,10 +30,6 @@ from emberkeep.xp.rules.cel import Expression, Failure, Mistake
 _MAX_NAME_CHARACTERS: Final = 200
 _MAX_DESCRIPTION_CHARACTERS: Final = 4000
 _MAX_RULE_CHARACTERS: Final = 1000
-# A calendar day, whatever the policy's window is: which policy holds is what is being decided.
-_WHOLE_DAY: Final = ClaimWindow(
-    start_minutes=0, duration_hours=24, anchor_strategy=AnchorStrategy.ANCHOR_TIMEZONE
-)
 _UNKEPT: Final = re.compile("[\\x00\\ud800-\\udfff]")
 _NEVER: Final = -1
 _UNREADABLE: Final = Failure("unreadable")
@@ -62,7 +56,10 @@ def _find_zone(facts: Facts) -> str:
 
 
 def _find_local_day(facts: Facts) -> datetime.date:
-    found = reward_day.find_reward_day(at=facts.at, time_zone=_find_zone(facts), window=_WHOLE_DAY)
+    # Whatever the policy's window is: which policy holds is what is being decided.
+    found = reward_day.find_reward_day(
+        at=facts.at, time_zone=_find_zone(facts), window=reward_day.CALENDAR_DAY
+    )
     return found.day
 
 

@@ -43,11 +43,6 @@ class SegmentDecider:
         self._ruled = [place for place, _ in ruled]
         self._chain = RuleChain([rule for _, rule in ruled])
 
-    @property
-    def asks_rules(self) -> bool:
-        """Whether anything depends on more than the names a player carries."""
-        return bool(self._ruled)
-
     def choose(self, facts: Facts) -> SegmentChoice | None:
         """Return the override that holds, or the rule that failed before one did; None: neither."""
         player = facts.player

@@ -31,13 +31,13 @@ from emberkeep.xp.model import (
     StreakState,
 )
 from emberkeep.xp.rules import protection
+from emberkeep.xp.rules.reason import MAX_REASON_CHARACTERS
 from emberkeep.xp.rules.streak_models import find_conduct
 
 MAX_FREEZES: Final = 100
 """No policy lets a player hold more."""
 
 MAX_STREAK_DAY: Final = 1_000_000
-MAX_REASON_CHARACTERS: Final = 500
 _ONE_DAY: Final = datetime.timedelta(days=1)
 
 

@@ -14,11 +14,6 @@ _ONE_DAY = datetime.timedelta(days=1)
 _FIRST_DAY = datetime.date(1, 1, 4)
 _LAST_DAY = datetime.date(9999, 12, 27)
 
-# Where no policy is in force a day is the calendar's.
-CALENDAR_DAY = ClaimWindow(
-    start_minutes=0, duration_hours=24, anchor_strategy=AnchorStrategy.ANCHOR_TIMEZONE
-)
-
 
 class Zones(Noun, frozen=True, kw_only=True):
     """The zone that holds, and the one that takes its place at `next_at`, if any does."""
@@ -98,7 +93,9 @@ def decide_change(
     refused = _refuse(last_granted_at, cooldown_days, cap, now)
     if refused is not None:
         return refused
-    today = reward_day.find_reward_day(at=now, time_zone=zones.zone, window=window or CALENDAR_DAY)
+    today = reward_day.find_reward_day(
+        at=now, time_zone=zones.zone, window=window or reward_day.CALENDAR_DAY
+    )
     changed = Zones(zone=zones.zone, next_zone=wanted, next_at=today.next_at)
     return Granted(changed, today.next_at)
 
@@ -130,7 +127,7 @@ def find_season_span(
 
     :param is_closed: a season allows no change at all, so the one right behind it is as good as it
     """
-    window = window or CALENDAR_DAY
+    window = window or reward_day.CALENDAR_DAY
     today = reward_day.find_reward_day(at=now, time_zone=zone, window=window).day
     season = find_season(seasons, day=today)
     if season is None:
@@ -160,7 +157,7 @@ def find_skipped_days(
 
     :param changed: the zones after the change
     """
-    window = window or CALENDAR_DAY
+    window = window or reward_day.CALENDAR_DAY
     if changed.next_zone is None or changed.next_at is None:
         return None
     if window.anchor_strategy is not AnchorStrategy.ANCHOR_TIMEZONE:

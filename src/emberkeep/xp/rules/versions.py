@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from emberkeep.base.errors import FieldError
 from emberkeep.xp.model import (
     PolicyKey,
     PolicyOutline,
@@ -15,8 +14,7 @@ from emberkeep.xp.model import (
     VersionLife,
 )
 from emberkeep.xp.rules.publication import find_draft, find_in_force, find_waiting
-
-_MAX_REASON_CHARACTERS: Final = 500
+from emberkeep.xp.rules.reason import list_reason_errors
 
 
 def is_shown(
@@ -77,10 +75,6 @@ def check_reason(reason: str) -> None:
 
     :raises ReasonInvalid: if it cannot be kept
     """
-    if len(reason) > _MAX_REASON_CHARACTERS:
-        message = f"must be at most {_MAX_REASON_CHARACTERS} characters"
-    elif "\0" in reason or any("\ud800" <= c <= "\udfff" for c in reason):
-        message = "must not hold NUL or half a surrogate pair"
-    else:
-        return
-    raise ReasonInvalid("the reason cannot be kept", (FieldError("reason", message),))
+    errors = tuple(list_reason_errors(reason))
+    if errors:
+        raise ReasonInvalid("the reason cannot be kept", errors)

@@ -30,6 +30,7 @@ from emberkeep.xp.model import (
     UserId,
 )
 from emberkeep.xp.rules import leaderboard as rules
+from emberkeep.xp.rules.catalogue import find_season
 from emberkeep.xp.service.seasons import read_season
 from emberkeep.xp.store import HIGHEST, LOWEST, Position
 
@@ -79,10 +80,8 @@ async def find_board(
 
 async def _find_running_season(conn: Connection, now: datetime.datetime) -> SeasonId | None:
     today = now.astimezone(clock.UTC).date()
-    for season in await store.list_seasons(conn):
-        if season.start_date <= today <= season.end_date:
-            return season.season_id
-    return None
+    season = find_season(await store.list_seasons(conn), day=today)
+    return None if season is None else season.season_id
 
 
 async def list_board(

@@ -37,9 +37,8 @@ from emberkeep.xp.rules import streak_action as rules
 from emberkeep.xp.rules import streak_pause as pauses
 from emberkeep.xp.rules.catalogue import Catalogue, find_version
 from emberkeep.xp.rules.claim import find_anchor_zone
-from emberkeep.xp.rules.reward_day import find_reward_day
+from emberkeep.xp.rules.reward_day import CALENDAR_DAY, find_reward_day
 from emberkeep.xp.rules.segment import Facts
-from emberkeep.xp.rules.time_zone import CALENDAR_DAY
 from emberkeep.xp.service.attempt import write_atomically
 from emberkeep.xp.service.streak_deeds import Cause, lock_streak, write_deeds
 

@@ -1,21 +1,14 @@
-"""What the commands on policies share: options, a connection, and how a version is printed."""
+"""What the commands on policies share: options, and how a version is printed."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 
-from emberkeep.base import clock
 from emberkeep.base.clock import UTC
-from emberkeep.base.config import Settings
-from emberkeep.base.console import INSTANT, check_text, open_settings, print_json, say
-from emberkeep.base.db import Connection, connect
-from emberkeep.base.place import Place
-from emberkeep.migrate import service as migrations
+from emberkeep.base.console import INSTANT, check_text, print_json, say
 from emberkeep.xp.commands.console import parse_instant
 from emberkeep.xp.model import PolicyStatus, PolicyVersion
 from emberkeep.xp.service import policies as service
@@ -26,19 +19,10 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-ACTOR: Final = "command-line"
-"""Who takes a step, as the audit says."""
-
-Answer = TypeVar("Answer")
-Work = Callable[[Connection, Settings, datetime.datetime], Awaitable[Answer]]
-
 _LAST_NUMBER: Final = 2**31 - 1
 
 Key = Annotated[
     str, typer.Argument(metavar="KEY", help="The policy, such as daily-login.", callback=check_text)
-]
-Reason = Annotated[
-    str, typer.Option(metavar="TEXT", help="Why, for the audit.", callback=check_text)
 ]
 
 
@@ -58,22 +42,6 @@ At = Annotated[
         "--at", parser=parse_instant, metavar="ISO", help="From this instant on, not at once."
     ),
 ]
-
-
-def run(work: Work[Answer]) -> Answer:
-    """Return what `work` answers, on a connection as the service has it.
-
-    :raises SchemaBehind: when the schema is not the one that this version needs
-    :raises DatabaseUnavailable: when the database cannot be reached
-    """
-
-    async def act(settings: Settings, place: Place) -> Answer:
-        await migrations.require_current(place.owner_dsn)
-        async with await connect(place.dsn, application="emberkeep policies") as conn:
-            return await work(conn, settings, clock.read_now())
-
-    with open_settings() as (settings, place):
-        return asyncio.run(act(settings, place))
 
 
 def report(version: PolicyVersion, done: str, *, as_json: bool) -> None:

@@ -12,14 +12,8 @@ import typer
 from emberkeep.base.config import Settings, load_settings
 from emberkeep.base.console import AsJson, print_json, read_bytes, say
 from emberkeep.base.db import Connection
-from emberkeep.xp.commands.policies.console import (
-    ACTOR,
-    Key,
-    Reason,
-    report,
-    run,
-    version_argument,
-)
+from emberkeep.xp.commands.console import ACTOR, Reason, run
+from emberkeep.xp.commands.policies.console import Key, report, version_argument
 from emberkeep.xp.model import PolicyKey, PolicyUnknown, PolicyVersion
 from emberkeep.xp.service import policies as service
 

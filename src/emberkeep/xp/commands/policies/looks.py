@@ -13,9 +13,9 @@ from emberkeep.base.config import Settings
 from emberkeep.base.console import AsJson, check_text, hint, print_json, say, show_table
 from emberkeep.base.db import Connection
 from emberkeep.base.page import Page
+from emberkeep.xp.commands.console import Limit, run
 from emberkeep.xp.commands.policies.console import (
     Key,
-    run,
     show_instant,
     to_document,
     version_argument,
@@ -32,7 +32,6 @@ from emberkeep.xp.model import (
 )
 from emberkeep.xp.service import policies as service
 
-Limit = Annotated[int, typer.Option(min=1, max=page.MAX_ITEMS, help="How many at most.")]
 After = Annotated[
     str | None,
     typer.Option(metavar="CURSOR", help="The `next` of the page before.", callback=check_text),

@@ -12,13 +12,11 @@ from emberkeep.base import clock
 from emberkeep.base.config import Settings
 from emberkeep.base.console import AsJson, check_text
 from emberkeep.base.db import Connection
+from emberkeep.xp.commands.console import ACTOR, Reason, run
 from emberkeep.xp.commands.policies.console import (
-    ACTOR,
     At,
     Key,
-    Reason,
     report,
-    run,
     say_from,
     version_argument,
     version_option,
